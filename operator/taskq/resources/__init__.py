@@ -1,0 +1,1 @@
+"""What users write: the pydantic models of the four kinds, and the CRDs made from them."""

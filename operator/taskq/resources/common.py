@@ -1,0 +1,160 @@
+"""Names, limits and defaults of the API, and what all its models share.
+
+A limit or a default is written here once. The models put it into the CRDs, so that the API server applies it, and the
+domain imports it for the cases that the API server cannot fill in (a value that is unset in a Task and in its queue).
+"""
+
+from enum import StrEnum
+
+GROUP = "taskq.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "taskq"
+
+LABEL_QUEUE = f"{GROUP}/queue"
+LABEL_TASK = f"{GROUP}/task"
+LABEL_SCHEDULE = f"{GROUP}/schedule"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+
+DEFAULT_QUEUE = "default"
+DEFAULT_MAX_CONCURRENCY = 10
+DEFAULT_PRIORITY = 0
+DEFAULT_MAX_ATTEMPTS = 1
+DEFAULT_TTL_SECONDS = 86_400
+BACKOFF_BASE_SECONDS = 10
+BACKOFF_MAX_SECONDS = 600
+JITTER_PERCENT = 10
+
+PRIORITY_MIN = -1_000_000
+PRIORITY_MAX = 1_000_000
+MAX_CONCURRENCY_LIMIT = 100_000
+"""More Jobs than this no cluster runs; the bound keeps a typo from being taken at its word."""
+MAX_SECONDS = 315_360_000
+"""Ten years: the bound of every duration, far inside the int32 of a pod's activeDeadlineSeconds."""
+MAX_BACKOFF_SECONDS = 604_800
+MAX_ATTEMPTS_LIMIT = 1_000
+MAX_RETRY_RULES = 20
+MAX_EXIT_CODES = 64
+MIN_HARD_SECONDS = 2
+"""A pod's deadline is whole seconds and at least one, and the grace after it is at least one more."""
+
+MAX_NAME_LENGTH = 63
+"""Names of queues and Tasks become label values, which end at 63 characters."""
+MAX_SCHEDULE_NAME_LENGTH = 52
+"""A Schedule's Tasks are named `<schedule>-<unix seconds>`: 63 less eleven."""
+MAX_OBJECT_NAME_LENGTH = 253
+MAX_TEXT_LENGTH = 1_024
+MAX_MESSAGE_LENGTH = 32_768
+MAX_LABELS = 64
+MAX_CONDITIONS = 16
+
+MAX_ATTEMPTS_KEPT = 10
+MAX_IGNORED_ATTEMPTS = 20
+RESULT_MAX_BYTES = 4_096
+"""What the kubelet keeps of a termination message."""
+UNOBSERVED_GENERATION = -1
+"""Written as the default, so that a brand-new object counts as in progress and not as ready (kstatus)."""
+
+
+class Phase(StrEnum):
+    """Where a Task stands, for display and selectors; conditions are the API."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    RETRYING = "Retrying"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    EXPIRED = "Expired"
+
+
+PHASES = tuple(Phase)
+TERMINAL_PHASES = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.EXPIRED)
+
+
+class AttemptReason(StrEnum):
+    """Why an attempt ended without success; what `retryPolicy.rules[].reasons` may name."""
+
+    ERROR = "Error"
+    OOM_KILLED = "OOMKilled"
+    TIMED_OUT = "TimedOut"
+    PENDING_TIMEOUT = "PendingTimeout"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+    PREEMPTED = "Preempted"
+    POD_DELETED = "PodDeleted"
+    JOB_DELETED = "JobDeleted"
+    START_ERROR = "StartError"
+    UNKNOWN = "Unknown"
+
+
+ATTEMPT_REASONS = tuple(AttemptReason)
+
+
+class RuleAction(StrEnum):
+    """What a retry rule does with an attempt that it matches."""
+
+    RETRY = "Retry"
+    FAIL = "Fail"
+    IGNORE = "Ignore"
+
+
+class BackoffType(StrEnum):
+    """How the wait before the next attempt grows with the number of failed ones."""
+
+    EXPONENTIAL = "Exponential"
+    LINEAR = "Linear"
+    FIXED = "Fixed"
+
+
+class CancellationMode(StrEnum):
+    """How far a cancellation goes."""
+
+    IF_PENDING = "IfPending"
+    GRACEFUL = "Graceful"
+    IMMEDIATE = "Immediate"
+
+
+class QueueState(StrEnum):
+    """What a TaskQueue does with its Tasks."""
+
+    OPEN = "Open"
+    PAUSED = "Paused"
+    DRAINING = "Draining"
+    CLOSED = "Closed"
+    DRY_RUN = "DryRun"
+
+
+class Ordering(StrEnum):
+    """Which of the two facts that order a queue comes first."""
+
+    PRIORITY_THEN_TIME = "PriorityThenTime"
+    TIME_THEN_PRIORITY = "TimeThenPriority"
+
+
+class PriorityOrder(StrEnum):
+    """Which end of the priorities goes first."""
+
+    HIGHEST_FIRST = "HighestFirst"
+    LOWEST_FIRST = "LowestFirst"
+
+
+class ConditionStatus(StrEnum):
+    """The three values of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(StrEnum):
+    """The condition types that the operator writes."""
+
+    ADMITTED = "Admitted"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    FINISHED = "Finished"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    READY = "Ready"
+    ACCEPTING = "Accepting"
