@@ -1,7 +1,8 @@
-"""Names, limits and defaults of the API, and what all its models share.
+"""Names, limits and defaults of the API, and the words that its enums allow.
 
-A limit or a default is written here once. The models put it into the CRDs, so that the API server applies it, and the
-domain imports it for the cases that the API server cannot fill in (a value that is unset in a Task and in its queue).
+A limit or a default is written here once. The models put it into the CRDs, so that the API server applies
+it, and the domain imports it for what the API server cannot fill in (a value that is unset in a Task and in
+its queue alike).
 """
 
 from enum import StrEnum
@@ -158,3 +159,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     READY = "Ready"
     ACCEPTING = "Accepting"
+
+
+STOP_REASON_ANNOTATION = f"{GROUP}/stop-reason"
+"""On a Job that the operator suspends: why. It survives a crash between the stop and the status write."""

@@ -1,0 +1,290 @@
+"""Task: one piece of work that waits in a queue, runs as Jobs and keeps its outcome."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
+
+from taskq.resources.base import (
+    Count,
+    GivenTime,
+    Int32,
+    LabelName,
+    Model,
+    ObjectName,
+    Seconds,
+    Status,
+    Text,
+    Time,
+    forbidden,
+    list_map,
+    rule,
+    rules,
+    unchanged,
+)
+from taskq.resources.common import (
+    DEFAULT_PRIORITY,
+    DEFAULT_QUEUE,
+    LABEL_TASK,
+    MAX_ATTEMPTS_KEPT,
+    MAX_IGNORED_ATTEMPTS,
+    MAX_MESSAGE_LENGTH,
+    MAX_NAME_LENGTH,
+    RESULT_MAX_BYTES,
+    TERMINAL_PHASES,
+    UNOBSERVED_GENERATION,
+    CancellationMode,
+    Phase,
+)
+from taskq.resources.job_template import JobTemplate
+from taskq.resources.policy import Priority, RetryPolicy, Timeouts, Ttl
+
+
+def _not_beside_timeouts(path: str) -> JsonDict:
+    """Refuse a limit in the Job template where `timeouts` computes that limit."""
+    limited = "has(self.timeouts) && (has(self.timeouts.softSeconds) || has(self.timeouts.hardSeconds))"
+    return forbidden(
+        f"!({limited}) || !(has(self.jobTemplate) && has(self.{path}))",
+        f"{path.rsplit('.', 1)[1]} must not be set beside timeouts.softSeconds or timeouts.hardSeconds, from "
+        "which the operator computes it; remove one of the two",
+        path=f".{path}",
+    )
+
+
+FIELD_RULES = (
+    rule(
+        "has(self.jobTemplate) != has(self.templateRef)",
+        "exactly one of jobTemplate and templateRef must be set",
+        reason="FieldValueRequired",
+    ),
+    _not_beside_timeouts("jobTemplate.spec.activeDeadlineSeconds"),
+    _not_beside_timeouts("jobTemplate.spec.template.spec.activeDeadlineSeconds"),
+    _not_beside_timeouts("jobTemplate.spec.template.spec.terminationGracePeriodSeconds"),
+)
+TRANSITION_RULES = (
+    unchanged("queueName", "queueName is immutable; create a new Task in the other queue"),
+    unchanged("templateRef", "templateRef is immutable; create a new Task from the other template"),
+    forbidden(
+        "!has(oldSelf.cancellation) || has(self.cancellation)",
+        "cancellation cannot be withdrawn; create a new Task",
+        path=".cancellation",
+    ),
+)
+_ENDED = (
+    "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase in "
+    f"[{', '.join(repr(phase.value) for phase in TERMINAL_PHASES)}]"
+)
+ROOT_RULES = (
+    rule(
+        f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
+        f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as it becomes the label {LABEL_TASK}",
+    ),
+    forbidden(
+        f"!({_ENDED}) || self.spec == oldSelf.spec",
+        "spec is immutable once the Task has ended; create a new Task",
+        path=".spec",
+    ),
+    forbidden(
+        f"!({_ENDED}) || (has(self.status) && has(self.status.phase) && self.status.phase == "
+        "oldSelf.status.phase)",
+        "phase cannot change once the Task has ended",
+        path=".status.phase",
+    ),
+)
+
+
+class TemplateRef(Model):
+    """A TaskTemplate in the same namespace."""
+
+    name: Annotated[LabelName, Field(description="Name of a TaskTemplate in the same namespace.")]
+
+
+class Cancellation(Model):
+    """A request to end the Task; its presence cancels."""
+
+    mode: Annotated[
+        CancellationMode,
+        Field(
+            description=(
+                "IfPending cancels only a Task that has no Job; Graceful (the default) also stops a "
+                "running attempt with SIGTERM and its grace period; Immediate kills it."
+            )
+        ),
+    ] = CancellationMode.GRACEFUL
+    reason: Annotated[
+        Text | None, Field(description="Why, for people; it ends up in the Task's conditions.")
+    ] = None
+
+
+class TaskFields(Model):
+    """What a Task can ask for, in its own spec or in a Schedule's template."""
+
+    model_config = ConfigDict(json_schema_extra=rules(*FIELD_RULES))
+
+    queue_name: Annotated[
+        LabelName | None,
+        Field(
+            description=(
+                f"TaskQueue in the same namespace, «{DEFAULT_QUEUE}» unless given. Immutable; "
+                "status.queueName shows the queue in use."
+            )
+        ),
+    ] = None
+    priority: Annotated[
+        Priority | None,
+        Field(
+            description=(
+                "Higher goes first, unless the queue says LowestFirst. Unset means the queue's "
+                f"taskDefaults.priority, else {DEFAULT_PRIORITY}. A change takes effect with the next start."
+            )
+        ),
+    ] = None
+    job_template: Annotated[
+        JobTemplate | None,
+        Field(
+            description=(
+                "The Job to run, a batch/v1 JobTemplateSpec as in a CronJob. Exactly one of jobTemplate and "
+                "templateRef. A change takes effect with the next attempt."
+            )
+        ),
+    ] = None
+    template_ref: Annotated[
+        TemplateRef | None,
+        Field(
+            description=(
+                "A TaskTemplate to take the Job from. Exactly one of jobTemplate and templateRef. Immutable."
+            )
+        ),
+    ] = None
+    suspend: Annotated[
+        bool, Field(description="Hold the Task: no attempt starts while true. A running attempt goes on.")
+    ] = False
+    not_before_time: Annotated[
+        GivenTime | None,
+        Field(description="Do not start before this time (RFC 3339). Unset means at once."),
+    ] = None
+    starting_deadline_seconds: Annotated[
+        Seconds | None,
+        Field(
+            description=(
+                "End the Task as Expired when no attempt has started within so many seconds of its "
+                "creation or, when later, its notBeforeTime. No limit by default."
+            )
+        ),
+    ] = None
+    timeouts: Annotated[
+        Timeouts | None,
+        Field(
+            description=(
+                "Limits of one attempt. Given, it replaces the queue's taskDefaults.timeouts as a whole."
+            )
+        ),
+    ] = None
+    retry_policy: Annotated[
+        RetryPolicy | None,
+        Field(
+            description=(
+                "How often and when a failed Task is tried again. Given, it replaces the queue's "
+                "taskDefaults.retryPolicy as a whole."
+            )
+        ),
+    ] = None
+    cancellation: Annotated[
+        Cancellation | None,
+        Field(description="Present, it cancels the Task; it cannot be withdrawn. The record stays."),
+    ] = None
+    ttl: Annotated[
+        Ttl | None,
+        Field(
+            description=(
+                "How long the finished Task is kept, with its Job and logs. Given, it replaces the queue's "
+                "taskDefaults.ttl as a whole."
+            )
+        ),
+    ] = None
+
+
+class TaskSpec(TaskFields):
+    """What the user asks for."""
+
+    model_config = ConfigDict(json_schema_extra=rules(*FIELD_RULES, *TRANSITION_RULES))
+
+
+class Attempt(Model):
+    """One attempt, that is one Job."""
+
+    number: Annotated[int, Field(ge=1, le=2**31 - 1, description="Number of the attempt, from 1.")]
+    job_name: Annotated[ObjectName | None, Field(description="Its Job.")] = None
+    pod_name: Annotated[ObjectName | None, Field(description="The pod that decided its outcome.")] = None
+    start_time: Annotated[Time | None, Field(description="When its Job was created.")] = None
+    completion_time: Annotated[Time | None, Field(description="When it ended.")] = None
+    exit_code: Annotated[Int32 | None, Field(description="Exit code of the container that decided.")] = None
+    reason: Annotated[Text | None, Field(description="Why it ended, as one word.")] = None
+    message: Annotated[
+        str | None,
+        Field(max_length=RESULT_MAX_BYTES, description="Why it ended, in the container's own words."),
+    ] = None
+
+
+class TaskStatus(Status):
+    """What became of the Task."""
+
+    queue_name: Annotated[ObjectName | None, Field(description="The queue in use.")] = None
+    phase: Annotated[
+        Phase | None,
+        Field(
+            description=(
+                "Where the Task stands, for display and selectors; programs should read the conditions."
+            )
+        ),
+    ] = None
+    reason: Annotated[Text | None, Field(description="Why it stands there, as one word.")] = None
+    message: Annotated[
+        str | None, Field(max_length=MAX_MESSAGE_LENGTH, description="Why it stands there, as a sentence.")
+    ] = None
+    effective_priority: Annotated[Int32 | None, Field(description="The priority in use.")] = None
+    attempt: Annotated[Count | None, Field(description="Number of the latest attempt; Jobs started.")] = None
+    failed_attempts: Annotated[
+        Count | None, Field(description="Attempts that count against retryPolicy.maxAttempts.")
+    ] = None
+    ignored_attempts: Annotated[
+        Count | None,
+        Field(description=f"Attempts that do not count; more than {MAX_IGNORED_ATTEMPTS} fail the Task."),
+    ] = None
+    job_name: Annotated[ObjectName | None, Field(description="Job of the latest attempt.")] = None
+    queued_time: Annotated[Time | None, Field(description="When the Task could first have started.")] = None
+    start_time: Annotated[Time | None, Field(description="When the first attempt started.")] = None
+    completion_time: Annotated[Time | None, Field(description="When the Task ended.")] = None
+    next_attempt_time: Annotated[Time | None, Field(description="The earliest time of the next attempt.")] = (
+        None
+    )
+    result: Annotated[
+        str | None,
+        Field(
+            max_length=RESULT_MAX_BYTES,
+            description=f"Termination message of the last attempt, at most {RESULT_MAX_BYTES} bytes.",
+        ),
+    ] = None
+    settled: Annotated[
+        Literal["True"] | None,
+        Field(description="True once the Task has ended, no Job of it runs and nothing is left to do."),
+    ] = None
+    attempts: Annotated[
+        list[Attempt] | None,
+        Field(
+            max_length=MAX_ATTEMPTS_KEPT,
+            description=f"The latest {MAX_ATTEMPTS_KEPT} attempts that ended, oldest first.",
+            json_schema_extra=list_map("number"),
+        ),
+    ] = None
+
+
+class Task(Model):
+    """One piece of work: waits in a TaskQueue, runs as a Job per attempt, and keeps its outcome."""
+
+    model_config = ConfigDict(json_schema_extra=rules(*ROOT_RULES))
+
+    spec: Annotated[TaskSpec, Field(description="What the Task runs, when, and how often it is tried.")]
+    status: Annotated[TaskStatus, Field(description="What became of the Task; written by the operator.")] = (
+        TaskStatus(observed_generation=UNOBSERVED_GENERATION, phase=Phase.PENDING)
+    )

@@ -1,0 +1,47 @@
+"""TaskTemplate: a registered type of Task."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from taskq.resources.base import Model, Status, Text, rule, rules
+from taskq.resources.common import MAX_NAME_LENGTH, UNOBSERVED_GENERATION
+from taskq.resources.job_template import JobTemplate
+
+
+class TaskTemplateSpec(Model):
+    """What Tasks of this type run."""
+
+    description: Annotated[Text | None, Field(description="What Tasks of this type do, for people.")] = None
+    job_template: Annotated[
+        JobTemplate,
+        Field(
+            description=(
+                "The Job to run, a batch/v1 JobTemplateSpec as in a CronJob. A change takes effect with "
+                "the next attempt of every Task that refers to this template."
+            )
+        ),
+    ]
+
+
+class TaskTemplateStatus(Status):
+    """Whether the template can be used."""
+
+
+class TaskTemplate(Model):
+    """A registered type of Task: Tasks refer to it instead of carrying a Job template of their own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
+                f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as a Task's "
+                "templateRef.name has",
+            )
+        )
+    )
+
+    spec: Annotated[TaskTemplateSpec, Field(description="What Tasks of this type run.")]
+    status: Annotated[
+        TaskTemplateStatus, Field(description="Whether the template can be used; written by the operator.")
+    ] = TaskTemplateStatus(observed_generation=UNOBSERVED_GENERATION)
