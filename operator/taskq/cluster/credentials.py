@@ -533,7 +533,7 @@ def show_certificate(context: ssl.SSLContext, pair: KeyPair, origin: str) -> Non
         file.write(pair.certificate.rstrip() + b"\n" + pair.key)
         file.flush()
         try:
-            context.load_cert_chain(file.name, password="")  # an encrypted key fails, and does not ask
+            context.load_cert_chain(file.name, password="")  # so that no key asks for one
         except (ssl.SSLError, ValueError) as error:
             message = f"{origin}: client-certificate and client-key are no pair of usable PEM: {error}"
             raise CredentialsError(message) from error
