@@ -1,0 +1,142 @@
+"""What is known of one kind: the newest version wins, whoever brings it (a list, a watch, an answer to a write)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from taskq.domain.model import (
+    Job,
+    Key,
+    Metadata,
+    Pod,
+    Queue,
+    SlimMetadata,
+    Task,
+    TaskSpec,
+    TaskStatus,
+    Template,
+)
+
+GRAVES = 4096
+"""Removed objects that are remembered: an answer to a write may arrive after the watch has told of the removal."""
+
+
+class Known(Protocol):
+    """Anything with metadata."""
+
+    @property
+    def metadata(self) -> Metadata | SlimMetadata:
+        """Name, uid and version."""
+
+
+T = TypeVar("T", bound=Known)
+
+
+class Store(Generic[T]):
+    """Objects of one kind by namespace and name; a listener is told of every change as (before, after)."""
+
+    def __init__(self, listener: Callable[[T | None, T | None], None]) -> None:
+        """The listener is called synchronously and must not change this store."""
+        self._objects: dict[Key, T] = {}
+        self._graves: OrderedDict[str, int] = OrderedDict()
+        self._listener = listener
+
+    def __len__(self) -> int:
+        """How many objects are known."""
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[T]:
+        """All objects, in no order."""
+        return iter(self._objects.values())
+
+    def get(self, key: Key, uid: str | None = None) -> T | None:
+        """The object of this name, if it is known and has this uid."""
+        found = self._objects.get(key)
+        return found if found and uid in (None, found.metadata.uid) else None
+
+    def apply(self, obj: T) -> None:
+        """Take an object in, unless it is older than what is known, or known to be gone."""
+        meta = obj.metadata
+        old = self._objects.get(meta.key)
+        if self._graves.get(meta.uid, -1) >= meta.version:
+            return
+        if old and old.metadata.version >= meta.version:
+            return
+        self._objects[meta.key] = obj
+        if old and old.metadata.uid != meta.uid:
+            self._bury(old.metadata.uid, meta.version)
+        self._listener(old, obj)
+
+    def remove(self, namespace: str, name: str, uid: str, resource_version: int) -> None:
+        """Drop an object, unless a newer version, or another object of its name, is known."""
+        key = Key(namespace, name)
+        old = self._objects.get(key)
+        self._bury(uid, resource_version)
+        if old and old.metadata.uid == uid and old.metadata.version <= resource_version:
+            del self._objects[key]
+            self._listener(old, None)
+
+    def sweep(self, namespace: str | None, seen: AbstractSet[str], resource_version: int) -> None:
+        """Drop what a full list of this version does not have."""
+        gone = [
+            obj
+            for obj in self._objects.values()
+            if obj.metadata.uid not in seen
+            and obj.metadata.version <= resource_version
+            and namespace in (None, obj.metadata.namespace)
+        ]
+        for obj in gone:
+            meta = obj.metadata
+            self.remove(meta.namespace, meta.name, meta.uid, max(meta.version, resource_version))
+
+    def _bury(self, uid: str, version: int) -> None:
+        self._graves[uid] = max(version, self._graves.pop(uid, -1))
+        if len(self._graves) > GRAVES:
+            self._graves.popitem(last=False)
+
+
+class _Minimal(msgspec.Struct):
+    """What must be readable of any object."""
+
+    metadata: SlimMetadata
+
+
+_task = msgspec.json.Decoder(Task)
+_minimal = msgspec.json.Decoder(_Minimal)
+_template = msgspec.json.Decoder(Template)
+decode_job = msgspec.json.Decoder(Job).decode
+decode_pod = msgspec.json.Decoder(Pod).decode
+decode_queue = msgspec.json.Decoder(Queue).decode
+
+
+class TaskDecoder:
+    """Reads Tasks; a manifest larger than ``raw_limit`` bytes is not kept but fetched again at launch."""
+
+    def __init__(self, raw_limit: int) -> None:
+        """Keep manifests up to so many bytes."""
+        self._raw_limit = raw_limit
+
+    def __call__(self, raw: bytes) -> Task:
+        """A Task, with a defect instead of its content when that can't be read.
+
+        Raises :class:`msgspec.DecodeError` when not even its metadata can.
+        """
+        try:
+            task = _task.decode(raw)
+        except (msgspec.DecodeError, ValueError) as error:
+            return Task(_minimal.decode(raw).metadata, TaskSpec(), TaskStatus(), defect=str(error))
+        if len(raw) <= self._raw_limit and not task.is_terminal:
+            task.raw = bytes(raw)
+        return task
+
+
+def decode_template(raw: bytes) -> Template:
+    """A TaskTemplate with its document."""
+    template = _template.decode(raw)
+    template.raw = bytes(raw)
+    return template

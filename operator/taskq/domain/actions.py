@@ -1,0 +1,87 @@
+"""What a decision asks the edge to do. Values only: who carries them out, and when, is not decided here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from taskq.domain.model import Key
+from taskq.domain.outcome import Outcome
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What others are told once a status write has succeeded: an Event, and the figures for the metrics."""
+
+    reason: str
+    message: str
+    warning: bool = False
+    result: str = ""
+    """succeeded, failed, cancelled or expired when the Task ended."""
+    attempt_failed: str = ""
+    """Reason of the failed attempt, if one failed."""
+    retried: bool = False
+    outcome: Outcome | None = None
+    launched: float | None = None
+    """When the attempt's Job was created, epoch seconds."""
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """Create the Job of an attempt."""
+
+    task: Key
+    uid: str
+    attempt: int
+    job: Key
+    queue: Key
+
+
+class WriteStatus(msgspec.Struct, frozen=True):
+    """Patch a Task's status, provided that the Task still is what was decided on."""
+
+    task: Key
+    uid: str
+    version: str
+    status: dict[str, Any]
+    note: Note | None = None
+
+
+class StopJob(msgspec.Struct, frozen=True):
+    """Suspend a Job, so that its controller ends its pods gracefully, and record why."""
+
+    job: Key
+    job_uid: str
+    task_uid: str
+    reason: str
+
+
+class KillPods(msgspec.Struct, frozen=True):
+    """Shorten the grace of pods that already stop to a second: not to zero, which would only hide them."""
+
+    pods: tuple[tuple[Key, str], ...]
+    task_uid: str
+
+
+class FetchPods(msgspec.Struct, frozen=True):
+    """Read a Job's pods from the API server: the watch on pods may lag behind the one on Jobs."""
+
+    job: Key
+    job_uid: str
+    task_uid: str
+
+
+class FetchJob(msgspec.Struct, frozen=True):
+    """Read an attempt's Job from the API server: the Task's status says that it started, and no watch shows it."""
+
+    job: Key
+    task_uid: str
+
+
+class FetchTask(msgspec.Struct, frozen=True):
+    """Read a Task from the API server: what is known of it is too old to decide on."""
+
+    task: Key
+    uid: str
+
+
+Action = Launch | WriteStatus | StopJob | KillPods | FetchPods | FetchJob | FetchTask

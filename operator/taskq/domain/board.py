@@ -1,0 +1,519 @@
+"""The board: every unfinished Task, its Job and pods, and each queue's order, kept so that a pass touches what changed.
+
+It is fed with objects, asked with :meth:`Board.plan`, and told how the effects went. It does no I/O and reads no clock,
+so a simulation can drive it through any history. What it holds beside the objects is derived from them, or is about
+requests under way; after a restart the same objects lead to the same plan.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from enum import IntFlag, auto
+from typing import NamedTuple
+
+from taskq.domain import lifecycle
+from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Launch, StopJob, WriteStatus
+from taskq.domain.admission import Refusal
+from taskq.domain.jobspec import job_key
+from taskq.domain.lifecycle import Decision, Stage, View, quiescent
+from taskq.domain.model import Job, Key, Pod, Queue, Task, Template
+from taskq.domain.queue_state import QueueState
+from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE
+
+DECISIONS_PER_PASS = 500
+"""A pass over more would keep the event loop from renewing its lease and reading its watches."""
+
+_GHOST_POLL_SECONDS = 5.0
+_WRITE_RETRY_SECONDS = 1.0
+
+
+class Limits(NamedTuple):
+    """The operator's own settings that decisions depend on; durations in seconds."""
+
+    launches: int = 16
+    writes: int = 8
+    running_after: float = 2.0
+    refusal_base: float = 2.0
+    refusal_max: float = 60.0
+    implicit_default_queue: bool = True
+
+
+class Plan(NamedTuple):
+    """What to do now, and when to ask again at the latest (epoch seconds)."""
+
+    actions: list[Action]
+    wake_at: float | None
+
+
+class Busy(IntFlag):
+    """Requests under way for one Task."""
+
+    LAUNCH = auto()
+    WRITE = auto()
+    STOP = auto()
+    KILL = auto()
+    FETCH_PODS = auto()
+    FETCH_JOB = auto()
+
+
+_BUSY_WITH: dict[type, Busy] = {
+    StopJob: Busy.STOP,
+    KillPods: Busy.KILL,
+    FetchPods: Busy.FETCH_PODS,
+    FetchJob: Busy.FETCH_JOB,
+}
+
+
+class Entry:
+    """One unfinished Task and what is under way for it."""
+
+    __slots__ = (
+        "busy",
+        "gone_job",
+        "pods_fetched_for",
+        "refusal",
+        "refusals",
+        "stage",
+        "state",
+        "task",
+        "wake_at",
+    )
+
+    def __init__(self, task: Task) -> None:
+        """Nothing is known of it but its object."""
+        self.task = task
+        self.stage = Stage.WAITING
+        self.state = ""
+        self.busy = Busy(0)
+        self.wake_at: float | None = None
+        self.refusal: Refusal | None = None
+        self.refusals = 0
+        self.gone_job: Key | None = None
+        self.pods_fetched_for = ""
+
+
+class Ghost:
+    """A Job that is gone, or never seen, while pods of it may live: it holds its slot until they are gone, too."""
+
+    __slots__ = ("asked", "confirmed", "job_uid", "queue", "task_uid", "told_gone")
+
+    def __init__(self, queue: Key | None, task_uid: str, job_uid: str, *, told_gone: bool) -> None:
+        """``told_gone``: the API server said so, so that the attempt may be settled as JobDeleted."""
+        self.queue = queue
+        self.task_uid = task_uid
+        self.job_uid = job_uid
+        self.told_gone = told_gone
+        self.asked = False
+        self.confirmed = False
+
+
+class Board:
+    """See the module."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Start empty."""
+        self.limits = limits
+        self.entries: dict[str, Entry] = {}
+        self.queues: dict[Key, QueueState] = {}
+        self.templates: dict[Key, Template] = {}
+        self._template_users: dict[Key, set[str]] = {}
+        self._jobs: dict[Key, Job] = {}
+        self._pods: dict[Key, dict[str, Pod]] = {}
+        self._ghosts: dict[Key, Ghost] = {}
+        self._dirty: dict[str, None] = {}
+        self._hungry: dict[Key, None] = {}
+        self._writes: dict[str, WriteStatus] = {}
+        self._asks: deque[Action] = deque()
+        self._asked_for: dict[Key, Key] = {}
+        """The Jobs whose creation is under way, with their queues: they hold their slots until there is an answer."""
+        self._timers: list[tuple[float, str]] = []
+        self._ghost_poll: float | None = None
+        self.launching = 0
+        self.writing = 0
+
+    # --- what the watches and the answers show ---------------------------------------------------------------------
+
+    def on_task(self, old: Task | None, new: Task | None) -> None:
+        """A Task appeared, changed or left; a Task made anew under the same name is another one."""
+        if old and (new is None or new.metadata.uid != old.metadata.uid):
+            self._forget(old)
+        if new is None:
+            return
+        entry = self.entries.get(new.metadata.uid)
+        if entry is None:
+            entry = self.entries[new.metadata.uid] = Entry(new)
+            self._queue(new.queue).members.add(new.metadata.uid)
+            if new.spec.template_ref:
+                key = Key(new.metadata.namespace, new.spec.template_ref.name)
+                self._template_users.setdefault(key, set()).add(new.metadata.uid)
+        elif entry.task.metadata.generation != new.metadata.generation:
+            self._pardon(entry)
+        entry.task = new
+        self._dirty[new.metadata.uid] = None
+
+    def on_job(self, old: Job | None, new: Job | None) -> None:
+        """A Job of ours appeared, changed or was deleted."""
+        job = new or old
+        if job is None:
+            return
+        key = job.metadata.key
+        if new is None:
+            self._jobs.pop(key, None)
+            if self._is_missed(job):
+                ghost = Ghost(_queue_of(job), job.metadata.controller_uid, job.metadata.uid, told_gone=True)
+                self._haunt(key, ghost)
+        else:
+            self._jobs[key] = new
+            self._ghosts.pop(key, None)
+        self._recount_slot(key)
+        self._dirty[job.metadata.controller_uid] = None
+
+    def on_pod(self, old: Pod | None, new: Pod | None) -> None:
+        """A pod of one of our Jobs appeared, changed or was deleted."""
+        pod = new or old
+        if pod is None:
+            return
+        key = Key(pod.metadata.namespace, pod.metadata.labels.get("batch.kubernetes.io/job-name", ""))
+        pods = self._pods.setdefault(key, {})
+        if new is None:
+            pods.pop(pod.metadata.uid, None)
+            if not pods:
+                del self._pods[key]
+        else:
+            pods[pod.metadata.uid] = new
+        job = self._jobs.get(key)
+        if job is None and key not in self._ghosts and new and new.alive:
+            queue = Key(pod.metadata.namespace, pod.metadata.labels.get(LABEL_QUEUE, DEFAULT_QUEUE))
+            self._haunt(key, Ghost(queue, "", pod.metadata.controller_uid, told_gone=False))
+        self._recount_slot(key)
+        if job:
+            self._dirty[job.metadata.controller_uid] = None
+
+    def on_queue(self, old: Queue | None, new: Queue | None) -> None:
+        """A TaskQueue appeared, changed or was deleted: its Tasks are looked at again."""
+        queue = new or old
+        if queue is None:
+            return
+        state = self._queue(queue.metadata.key)
+        state.queue = new
+        if old is None or new is None or old.metadata.generation != new.metadata.generation:
+            self._dirty.update(dict.fromkeys(state.members))
+        self._hungry[state.key] = None
+        if state.is_idle:
+            self.queues.pop(state.key, None)
+
+    def on_template(self, old: Template | None, new: Template | None) -> None:
+        """A TaskTemplate appeared, changed or was deleted: the Tasks that name it are looked at again."""
+        template = new or old
+        if template is None:
+            return
+        key = template.metadata.key
+        if new:
+            self.templates[key] = new
+        else:
+            self.templates.pop(key, None)
+        for uid in self._template_users.get(key, ()):
+            self._pardon(self.entries[uid])
+            self._dirty[uid] = None
+
+    # --- the plan --------------------------------------------------------------------------------------------------
+
+    def plan(self, now: float) -> Plan:
+        """Decide on what changed or is due, then start what there is room for."""
+        self._ring(now)
+        for _ in range(min(len(self._dirty), DECISIONS_PER_PASS)):
+            uid = next(iter(self._dirty))
+            del self._dirty[uid]
+            self._decide(uid, now)
+        actions: list[Action] = list(self._asks)
+        self._asks.clear()
+        actions += self._take_writes()
+        if not self._dirty:  # an order is complete only when every Task that changed stands in it
+            actions += self._admit(now)
+        return Plan(actions, now if self._dirty else self._next_wake())
+
+    def _ring(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            time, uid = heapq.heappop(self._timers)
+            entry = self.entries.get(uid)
+            if entry and entry.wake_at == time:
+                entry.wake_at = None
+                self._dirty[uid] = None
+        if self._ghost_poll is not None and now >= self._ghost_poll:
+            self._ghost_poll = None
+            for ghost in self._ghosts.values():
+                ghost.asked = False
+        for key, ghost in list(self._ghosts.items()):
+            if not ghost.asked:
+                ghost.asked = True
+                self._asks.append(FetchPods(key, ghost.job_uid, ghost.task_uid))
+        if self._ghosts and self._ghost_poll is None:
+            self._ghost_poll = now + _GHOST_POLL_SECONDS
+
+    def _decide(self, uid: str, now: float) -> None:
+        entry = self.entries.get(uid)
+        if entry is None or Busy.WRITE in entry.busy:
+            return
+        state = self._queue(entry.task.queue)
+        decision = lifecycle.decide(self._view(entry, state), now)
+        self._place(entry, state, decision)
+        self._writes.pop(uid, None)
+        for action in decision.actions:
+            if isinstance(action, WriteStatus):
+                self._writes[uid] = action
+            elif (busy := _BUSY_WITH[type(action)]) not in entry.busy:
+                entry.busy |= busy
+                self._asks.append(action)
+        if decision.wake_at is not None and decision.wake_at != entry.wake_at:
+            heapq.heappush(self._timers, (decision.wake_at, uid))
+        entry.wake_at = decision.wake_at
+
+    def _view(self, entry: Entry, state: QueueState) -> View:
+        task = entry.task
+        key = job_key(task)
+        job = self._jobs.get(key)
+        if job and job.metadata.controller_uid != task.metadata.uid:
+            job = None  # somebody else's; the API server will say so when ours is asked for
+        ref = task.spec.template_ref
+        implicit = self.limits.implicit_default_queue and task.queue.name == DEFAULT_QUEUE
+        return View(
+            task=task,
+            queue=state.queue,
+            queue_exists=state.queue is not None or implicit,
+            template_exists=ref is None or Key(task.metadata.namespace, ref.name) in self.templates,
+            job=job,
+            job_gone=entry.gone_job == key,
+            job_leaving=key in self._ghosts,
+            pods=self.pods_of(key),
+            pods_fetched=job is not None and entry.pods_fetched_for == job.metadata.uid,
+            launching=Busy.LAUNCH in entry.busy and job is None,
+            refusal=entry.refusal,
+            running_after=self.limits.running_after,
+        )
+
+    def _place(self, entry: Entry, state: QueueState, decision: Decision) -> None:
+        task = entry.task
+        uid = task.metadata.uid
+        entry.stage = decision.stage
+        if decision.rank:
+            state.order.put(decision.rank)
+            self._hungry[state.key] = None
+        else:
+            state.order.discard(uid)
+        after = _state(task, decision.stage)
+        if after != entry.state:
+            state.count(uid, task.metadata.created, entry.state, after)
+            entry.state = after
+
+    def _admit(self, now: float) -> Iterator[Action]:
+        """Start the heads of the queues that have room, one from each in turn."""
+        while self._hungry and self.launching < self.limits.launches:
+            key = next(iter(self._hungry))
+            del self._hungry[key]
+            state = self.queues.get(key)
+            if state is None or not state.has_room:
+                continue
+            uid = state.order.head()
+            if uid is None:
+                continue
+            yield self._launch(self.entries[uid], state, now)
+            self._hungry[key] = None
+
+    def _launch(self, entry: Entry, state: QueueState, now: float) -> Launch:
+        task = entry.task
+        job = job_key(task)
+        state.order.discard(task.metadata.uid)
+        state.holding.add(job)
+        self._asked_for[job] = state.key
+        state.last_start = now
+        entry.busy |= Busy.LAUNCH
+        self.launching += 1
+        self._writes.pop(task.metadata.uid, None)
+        self._place(entry, state, Decision(Stage.LAUNCHING))
+        return Launch(task.metadata.key, task.metadata.uid, task.current_attempt, job, state.key)
+
+    def _take_writes(self) -> Iterator[Action]:
+        while self._writes and self.writing < self.limits.writes:
+            uid = next(iter(self._writes))
+            write = self._writes.pop(uid)
+            entry = self.entries.get(uid)
+            if entry is None:
+                continue
+            entry.busy |= Busy.WRITE
+            self.writing += 1
+            yield write
+
+    def _next_wake(self) -> float | None:
+        times = [self._timers[0][0]] if self._timers else []
+        if self._ghost_poll is not None:
+            times.append(self._ghost_poll)
+        return min(times, default=None)
+
+    # --- how the effects went --------------------------------------------------------------------------------------
+
+    def still_wanted(self, launch: Launch) -> bool:
+        """Whether a Job whose creation got no answer should be asked for again."""
+        entry = self.entries.get(launch.uid)
+        if entry is None or entry.task.is_terminal or entry.task.metadata.deletion_timestamp:
+            return False
+        spec = entry.task.spec
+        return not spec.cancellation and not spec.suspend and entry.task.current_attempt == launch.attempt
+
+    def launched(self, launch: Launch) -> None:
+        """The Job exists; the caller has fed it to :meth:`on_job`."""
+        self.launching -= 1
+        entry = self._done(launch.uid, Busy.LAUNCH)
+        if entry:
+            self._pardon(entry)
+        self._asked_for.pop(launch.job, None)
+        self._recount_slot(launch.job, launch.queue)
+
+    def not_launched(self, launch: Launch, refusal: tuple[str, str] | None, now: float) -> None:
+        """The Job does not exist and won't: its slot is free; with a refusal, the Task waits before the next try."""
+        self.launching -= 1
+        entry = self._done(launch.uid, Busy.LAUNCH)
+        if entry and refusal:
+            entry.refusals += 1
+            wait = min(self.limits.refusal_base * 2 ** min(entry.refusals - 1, 16), self.limits.refusal_max)
+            entry.refusal = Refusal(*refusal, until=now + wait)
+        self._asked_for.pop(launch.job, None)
+        self._recount_slot(launch.job, launch.queue)
+
+    def written(self, write: WriteStatus, now: float, *, failed: bool) -> None:
+        """A status write is over; the caller has fed the Task as it is now to :meth:`on_task`, or it failed."""
+        self.writing -= 1
+        entry = self._done(write.uid, Busy.WRITE)
+        if entry and failed:
+            del self._dirty[write.uid]
+            entry.wake_at = now + _WRITE_RETRY_SECONDS
+            heapq.heappush(self._timers, (entry.wake_at, write.uid))
+
+    def asked(self, action: Action, now: float, *, failed: bool) -> None:
+        """A stop, kill or fetch is over; what it showed has been fed."""
+        busy = _BUSY_WITH[type(action)]
+        uid = getattr(action, "task_uid", "")
+        entry = self._done(uid, busy)
+        if isinstance(action, FetchPods) and not failed:
+            if entry:
+                entry.pods_fetched_for = action.job_uid
+            ghost = self._ghosts.get(action.job)
+            if ghost:
+                ghost.confirmed = True
+                self._recount_slot(action.job)
+        if entry and failed:
+            del self._dirty[uid]
+            entry.wake_at = now + _WRITE_RETRY_SECONDS
+            heapq.heappush(self._timers, (entry.wake_at, uid))
+
+    def job_missing(self, action: FetchJob) -> None:
+        """The API server has no such Job, though its Task's status says that it was started."""
+        entry = self.entries.get(action.task_uid)
+        if entry and action.job not in self._jobs and action.job not in self._ghosts:
+            self._haunt(action.job, Ghost(entry.task.queue, action.task_uid, "", told_gone=True))
+
+    def job_of(self, task: Task) -> Job | None:
+        """The Job of the Task's current attempt, if it is known."""
+        return self._jobs.get(job_key(task))
+
+    def pods_of(self, job: Key) -> tuple[Pod, ...]:
+        """The known pods of a Job."""
+        return tuple(self._pods.get(job, {}).values())
+
+    # --- bookkeeping -----------------------------------------------------------------------------------------------
+
+    def _done(self, uid: str, busy: Busy) -> Entry | None:
+        entry = self.entries.get(uid)
+        if entry:
+            entry.busy &= ~busy
+            self._dirty[uid] = None
+        return entry
+
+    def _pardon(self, entry: Entry) -> None:
+        entry.refusal = None
+        entry.refusals = 0
+
+    def _queue(self, key: Key) -> QueueState:
+        state = self.queues.get(key)
+        if state is None:
+            state = self.queues[key] = QueueState(key)
+        return state
+
+    def _forget(self, task: Task) -> None:
+        uid = task.metadata.uid
+        entry = self.entries.pop(uid, None)
+        if entry is None:
+            return
+        state = self._queue(task.queue)
+        state.members.discard(uid)
+        state.order.discard(uid)
+        state.count(uid, task.metadata.created, entry.state, "")
+        self._writes.pop(uid, None)
+        if task.spec.template_ref:
+            users = self._template_users.get(Key(task.metadata.namespace, task.spec.template_ref.name))
+            if users:
+                users.discard(uid)
+        if state.is_idle:
+            self.queues.pop(state.key, None)
+
+    def _is_missed(self, job: Job) -> bool:
+        """Whether the deletion of a Job matters: something of it may still run, or its end is not written down yet."""
+        if not quiescent(job, self.pods_of(job.metadata.key)):
+            return True
+        entry = self.entries.get(job.metadata.controller_uid)
+        return entry is not None and not entry.task.is_terminal and job_key(entry.task) == job.metadata.key
+
+    def _haunt(self, key: Key, ghost: Ghost) -> None:
+        self._ghosts[key] = ghost
+        if ghost.queue:
+            self._queue(ghost.queue).holding.add(key)
+
+    def _recount_slot(self, key: Key, asker: Key | None = None) -> None:
+        """Take or free the slot of a Job, after anything about it or its pods has changed.
+
+        ``asker`` is the queue that asked for it, in case that nothing is left of it to tell.
+        """
+        if key in self._asked_for:
+            return
+        job, ghost = self._jobs.get(key), self._ghosts.get(key)
+        pods = self.pods_of(key)
+        if job:
+            queue, occupied = _queue_of(job), not quiescent(job, pods)
+        elif ghost:
+            queue = ghost.queue
+            occupied = not ghost.confirmed or any(pod.alive for pod in pods)
+            if not occupied:
+                self._lay_to_rest(key, ghost)
+        else:
+            queue, occupied = asker, False
+        if queue is None:
+            return
+        state = self._queue(queue)
+        if occupied:
+            state.holding.add(key)
+        elif key in state.holding:
+            state.holding.discard(key)
+            self._hungry[state.key] = None
+
+    def _lay_to_rest(self, key: Key, ghost: Ghost) -> None:
+        del self._ghosts[key]
+        entry = self.entries.get(ghost.task_uid)
+        if entry and ghost.told_gone:
+            entry.gone_job = key
+            self._dirty[ghost.task_uid] = None
+
+
+def _queue_of(job: Job) -> Key | None:
+    name = job.metadata.labels.get(LABEL_QUEUE)
+    return Key(job.metadata.namespace, name) if name else None
+
+
+def _state(task: Task, stage: Stage) -> str:
+    if stage is Stage.ENDED:
+        return ""
+    if stage in (Stage.LAUNCHING, Stage.RUNNING):
+        return "running"
+    if task.settled_attempt:
+        return "retrying"
+    return "held" if task.spec.suspend else "pending"

@@ -1,0 +1,303 @@
+"""One Task, its Job and the time: what happens to it now.
+
+``decide`` is a list of questions in a fixed order; the first one that applies answers. It reads only its view and asks
+for effects by value, so a crash between any two effects leaves facts from which the next pass decides the same again.
+
+      Pending ──launch──▶ Running ──success──▶ Succeeded
+       │  ▲                 │
+       │  │ mended          ├─failure, attempts left──▶ Retrying ──due──▶ (launch)
+       │ (fault)            ├─failure, none left──────▶ Failed
+       ├──deadline──▶ Expired
+       └──────── cancellation, from any of them ───────▶ Cancelled
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from taskq.domain import outcome as outcomes
+from taskq.domain import policy, retry, status
+from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
+from taskq.domain.admission import Refusal, why_blocked
+from taskq.domain.jobspec import job_key
+from taskq.domain.model import Job, Pod, Queue, QueueSpec, Task
+from taskq.domain.ordering import Rank, rank
+from taskq.domain.outcome import Outcome
+from taskq.domain.reasons import Reason, message
+from taskq.resources.common import STOP_REASON_ANNOTATION
+
+HARD_TIMEOUT_SLACK_SECONDS = 30
+"""The kubelet ends a pod at its deadline; when it does not (a lost node), the operator does so this much later."""
+
+
+class Stage(StrEnum):
+    """Where a Task stands for its queue."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class View(NamedTuple):
+    """All that a decision about one Task reads."""
+
+    task: Task
+    queue: Queue | None
+    queue_exists: bool
+    template_exists: bool = True
+    job: Job | None = None
+    """The Job of the current attempt."""
+    job_leaving: bool = False
+    """That Job is gone, and whether its pods are too is not known yet."""
+    job_gone: bool = False
+    """That Job was there and is no more, pods included."""
+    pods: tuple[Pod, ...] = ()
+    pods_fetched: bool = False
+    """The pods were read after the Job had ended, so none is missing."""
+    launching: bool = False
+    """A request to create the Job is under way, or its answer got lost."""
+    refusal: Refusal | None = None
+    """The API server's last answer to the Job, if it was no."""
+    running_after: float = 2.0
+    """Seconds after which a running Task is worth a write that says so."""
+
+    @property
+    def rules(self) -> QueueSpec:
+        """The queue's rules, or the defaults."""
+        return policy.spec_of(self.queue)
+
+
+class Decision(NamedTuple):
+    """What to do about one Task, and when to ask again (epoch seconds)."""
+
+    stage: Stage
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+    rank: Rank | None = None
+
+
+def decide(view: View, now: float) -> Decision:
+    """Answer for one Task."""
+    task = view.task
+    if task.metadata.deletion_timestamp or task.is_terminal:
+        return Decision(Stage.ENDED)
+    if task.defect:
+        return _wait(view, now, (Reason.INVALID_TASK, message(Reason.INVALID_TASK, message=task.defect)))
+    if view.launching:
+        return Decision(Stage.LAUNCHING)
+    if view.job:
+        return _attend(view, view.job, now)
+    if view.job_leaving:
+        return Decision(Stage.RUNNING)
+    if view.job_gone:
+        return _settle(view, job_key(task).name, outcomes.job_deleted(None, view.pods, now), None, now)
+    if task.status.attempt >= task.current_attempt:  # the status says it started, and nothing shows it
+        return Decision(Stage.RUNNING, (FetchJob(job_key(task), task.metadata.uid),))
+    return _queue(view, now)
+
+
+def quiescent(job: Job, pods: tuple[Pod, ...]) -> bool:
+    """Whether nothing of a Job runs or terminates any more.
+
+    A suspended Job counts only once its controller has said so: before that it may be about to create a pod.
+    """
+    if any(pod.alive for pod in pods):
+        return False
+    if job.finished:
+        return True
+    return bool(job.spec.suspend and job.is_true("Suspended") and not job.status.active and not job.status.terminating)
+
+
+# --- before it starts ---------------------------------------------------------------------------------------------
+
+
+def _queue(view: View, now: float) -> Decision:
+    """A Task without a Job: cancelled, expired, held, not due, blocked, or ready."""
+    task = view.task
+    if task.spec.cancellation:
+        why = f": {task.spec.cancellation.reason}" if task.spec.cancellation.reason else ""
+        return _end(view, "Cancelled", Reason.CANCELLED, message(Reason.CANCELLED, why=why), now)
+    expiry = policy.expiry_time(task, view.rules)
+    if expiry is not None and now >= expiry:
+        return _expire(view, now)
+    if task.spec.suspend:
+        return _wait(view, now, None, wake_at=expiry)
+    due = policy.due_time(task)
+    if due > now:
+        return _wait(view, now, None, wake_at=due if expiry is None else min(due, expiry))
+    fault, again = why_blocked(
+        task,
+        view.queue,
+        queue_exists=view.queue_exists,
+        template_exists=view.template_exists,
+        refusal=view.refusal,
+        now=now,
+    )
+    if fault:
+        wake = min((time for time in (again, expiry) if time is not None), default=None)
+        return _wait(view, now, fault, wake_at=wake)
+    ready = Decision(Stage.READY, wake_at=expiry, rank=rank(task, view.rules))
+    if view.refusal:  # not over before the API server has said yes: clearing it first would make the status flicker
+        return ready
+    return ready._replace(actions=_wait(view, now, None).actions)
+
+
+def _wait(view: View, now: float, fault: tuple[str, str] | None, wake_at: float | None = None) -> Decision:
+    """Wait; write only a fault that is new, or that is over."""
+    task = view.task
+    if fault is None and not _shows_fault(task):
+        return Decision(Stage.WAITING, (), wake_at)
+    patch = status.waiting(task, view.rules, fault, now)
+    if not status.differs(task, patch):
+        return Decision(Stage.WAITING, (), wake_at)
+    note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
+    return Decision(Stage.WAITING, (_write(task, patch, note),), wake_at)
+
+
+def _shows_fault(task: Task) -> bool:
+    admitted = task.condition("Admitted")
+    return admitted is not None and admitted.reason not in (Reason.WAITING, Reason.BACKING_OFF)
+
+
+def _expire(view: View, now: float) -> Decision:
+    task, rules = view.task, view.rules
+    own = task.spec.starting_deadline_seconds
+    text = message(
+        Reason.STARTING_DEADLINE_EXCEEDED,
+        limit=rules.task_defaults.starting_deadline_seconds if own is None else own,
+        since="its creation" if task.spec.not_before_time is None else "spec.notBeforeTime",
+        queue=task.queue.name,
+    )
+    return _end(view, "Expired", Reason.STARTING_DEADLINE_EXCEEDED, text, now)
+
+
+# --- while it runs ------------------------------------------------------------------------------------------------
+
+
+def _attend(view: View, job: Job, now: float) -> Decision:
+    """A Task with a Job: ended, stopping, to be stopped, or running."""
+    task, uid = view.task, view.task.metadata.uid
+    stopping = bool(job.metadata.annotations.get(STOP_REASON_ANNOTATION))
+    if job.finished or (stopping and quiescent(job, view.pods)):
+        if not view.pods_fetched and not any(not pod.alive for pod in view.pods):
+            return Decision(Stage.RUNNING, (FetchPods(job.metadata.key, job.metadata.uid, uid),))
+        limits = policy.timeouts(task, view.rules)
+        return _settle(view, job.metadata.name, outcomes.of_attempt(job, view.pods, limits, now), job, now)
+    if job.metadata.deletion_timestamp:
+        return Decision(Stage.RUNNING)  # its end is JobDeleted, once it and its pods are gone
+    if stopping:
+        return Decision(Stage.RUNNING, _hurry(view))
+    reason, wake_at = _stop_reason(view, job, now)
+    if reason:
+        return Decision(Stage.RUNNING, (StopJob(job.metadata.key, job.metadata.uid, uid, reason),))
+    return _show_running(view, job, now, wake_at)
+
+
+def _stop_reason(view: View, job: Job, now: float) -> tuple[str, float | None]:
+    """Why the attempt must stop now, else an empty string and the time of its next limit."""
+    cancellation = view.task.spec.cancellation
+    if cancellation and cancellation.mode != "IfPending":
+        return Reason.CANCELLED, None
+    limits = policy.timeouts(view.task, view.rules)
+    if limits.pending_seconds is not None and not outcomes.container_started(view.pods):
+        deadline = job.metadata.created + limits.pending_seconds
+        return (Reason.PENDING_TIMEOUT, None) if now >= deadline else ("", deadline)
+    accepted = outcomes.pod_start(view.pods)
+    if limits.hard_seconds is not None and accepted is not None:
+        deadline = accepted + limits.hard_seconds + HARD_TIMEOUT_SLACK_SECONDS
+        return (Reason.TIMED_OUT, None) if now >= deadline else ("", deadline)
+    return "", None
+
+
+def _hurry(view: View) -> tuple[Action, ...]:
+    """An immediate cancellation gives pods that stop one second more; others keep their grace period."""
+    cancellation = view.task.spec.cancellation
+    if not cancellation or cancellation.mode != "Immediate":
+        return ()
+    slow = tuple(
+        (pod.metadata.key, pod.metadata.uid)
+        for pod in view.pods
+        if pod.alive and pod.metadata.deletion_grace_period_seconds not in (0, 1)
+    )
+    return (KillPods(slow, view.task.metadata.uid),) if slow else ()
+
+
+def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> Decision:
+    """Say that it runs, once it does so for longer than most; say why it does not, as soon as that is known."""
+    task = view.task
+    worth_it = job.metadata.created + view.running_after
+    if now < worth_it:
+        return Decision(Stage.RUNNING, (), worth_it if wake_at is None else min(wake_at, worth_it))
+    found = None if outcomes.container_started(view.pods) else outcomes.waiting_fault(view.pods)
+    fault = (found[0], message(found[0], message=found[1])) if found else None
+    patch = status.running(task, view.rules, job, fault, now)
+    if not status.differs(task, patch):
+        return Decision(Stage.RUNNING, (), wake_at)
+    note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
+    return Decision(Stage.RUNNING, (_write(task, patch, note),), wake_at)
+
+
+# --- when an attempt, or the Task, ends ---------------------------------------------------------------------------
+
+
+def _settle(view: View, job_name: str, outcome: Outcome, job: Job | None, now: float) -> Decision:
+    """Write down how the attempt ended, and what follows."""
+    task, number = view.task, view.task.current_attempt
+    launched = job.metadata.created if job else None
+    ended = (job_name, outcome)
+    if outcome.succeeded:
+        text = message(Reason.SUCCEEDED, attempt=number)
+        note = Note(reason=Reason.SUCCEEDED, message=text, result="succeeded", outcome=outcome, launched=launched)
+        patch = status.ended(task, view.rules, "Succeeded", Reason.SUCCEEDED, text, now, attempt=ended)
+        return Decision(Stage.ENDED, (_write(task, patch, note),))
+    wish = task.spec.cancellation
+    if wish and wish.mode != "IfPending":
+        text = message(Reason.CANCELLED, why=f": {wish.reason}" if wish.reason else "")
+        note = Note(reason=Reason.CANCELLED, message=text, result="cancelled", outcome=outcome, launched=launched)
+        patch = status.ended(task, view.rules, "Cancelled", Reason.CANCELLED, text, now, attempt=ended)
+        return Decision(Stage.ENDED, (_write(task, patch, note),))
+    rules = policy.retry_policy(task, view.rules)
+    verdict = retry.after_failure(task, rules, reason=outcome.reason, exit_code=outcome.exit_code)
+    if verdict.retry_in is not None:
+        due = outcome.ended + verdict.retry_in
+        patch = status.retrying(task, view.rules, job_name, outcome, due=due, counts=verdict.counts, now=now)
+        note = Note(
+            reason="AttemptFailed",
+            message=f"{patch['message']}: {outcome.message}",
+            warning=True,
+            attempt_failed=outcome.reason,
+            retried=True,
+            outcome=outcome,
+            launched=launched,
+        )
+        return Decision(Stage.WAITING, (_write(task, patch, note),))
+    limit = task.status.ignored_attempts if verdict.final_reason == Reason.TOO_MANY_IGNORED else rules.max_attempts
+    text = message(verdict.final_reason, attempt=number, reason=outcome.reason, limit=limit, message=outcome.message)
+    patch = status.ended(
+        task, view.rules, "Failed", verdict.final_reason, text, now, attempt=ended, counts=verdict.counts
+    )
+    note = Note(
+        reason=verdict.final_reason,
+        message=text,
+        warning=True,
+        result="failed",
+        attempt_failed=outcome.reason,
+        outcome=outcome,
+        launched=launched,
+    )
+    return Decision(Stage.ENDED, (_write(task, patch, note),))
+
+
+def _end(view: View, phase: str, reason: str, text: str, now: float) -> Decision:
+    """End a Task that has no attempt to settle."""
+    patch = status.ended(view.task, view.rules, phase, reason, text, now)
+    note = Note(reason=reason, message=text, warning=phase != "Cancelled", result=phase.lower())
+    return Decision(Stage.ENDED, (_write(view.task, patch, note),))
+
+
+def _write(task: Task, patch: status.Patch, note: Note | None) -> WriteStatus:
+    meta = task.metadata
+    return WriteStatus(task=meta.key, uid=meta.uid, version=meta.resource_version, status=patch, note=note)

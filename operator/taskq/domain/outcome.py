@@ -1,0 +1,219 @@
+"""How an attempt ended, read from its Job and pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from taskq.domain.model import Job, Pod, Terminated, Timeouts, seconds
+from taskq.domain.reasons import ATTEMPT_MESSAGES, Reason
+from taskq.resources.common import RESULT_MAX_BYTES, STOP_REASON_ANNOTATION
+
+MESSAGE_MAX = 1024
+"""Characters of a failure message that are kept: enough for a stack's last lines, small enough for ten attempts."""
+
+_DISRUPTIONS = {
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "TerminationByKubelet": Reason.EVICTED,
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "DeletionByPodGC": Reason.NODE_LOST,
+}
+"""Reasons of a pod's condition DisruptionTarget, as Kubernetes documents them."""
+
+_POD_REASONS = {
+    "DeadlineExceeded": Reason.TIMED_OUT,
+    "Evicted": Reason.EVICTED,
+    "Preempting": Reason.PREEMPTED,
+    "NodeLost": Reason.NODE_LOST,
+    "NodeShutdown": Reason.NODE_LOST,
+    "Terminated": Reason.NODE_LOST,
+}
+"""Reasons that a kubelet gives a pod that it ended itself; Terminated and NodeShutdown are a node's shutdown."""
+
+_START_ERRORS = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
+
+_WAITING_FAULTS = {
+    "ErrImagePull": Reason.IMAGE_PULL_FAILED,
+    "ImagePullBackOff": Reason.IMAGE_PULL_FAILED,
+    "InvalidImageName": Reason.IMAGE_PULL_FAILED,
+    "ErrImageNeverPull": Reason.IMAGE_PULL_FAILED,
+    "CreateContainerConfigError": Reason.CONTAINER_CONFIG_ERROR,
+    "CreateContainerError": Reason.CONTAINER_CONFIG_ERROR,
+    "RunContainerError": Reason.CONTAINER_CONFIG_ERROR,
+}
+
+
+class Outcome(NamedTuple):
+    """The end of one attempt; times are epoch seconds."""
+
+    reason: str
+    message: str
+    exit_code: int | None
+    pod_name: str
+    started: float | None
+    ended: float
+    result: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the Task's work is done."""
+        return self.reason == Reason.SUCCEEDED
+
+
+def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float) -> Outcome:
+    """The end of an attempt whose Job has finished, or was stopped and is still.
+
+    Success wins over a stop that came too late; a container that ended with 0 because it was told to stop did not
+    succeed.
+    """
+    pod = _telling_pod(pods)
+    finished = job.finished
+    ended = _end_time(job, pod, now)
+    stopped = job.metadata.annotations.get(STOP_REASON_ANNOTATION)
+    if finished and finished.type == "Complete" and not (stopped and pod and _ended_by_deletion(pod)):
+        return _report(pod, Reason.SUCCEEDED, "", ended)
+    if stopped:
+        return _report(pod, stopped, _stop_message(stopped, limits, pod), ended)
+    if pod is None:
+        return _report(None, Reason.POD_DELETED, ATTEMPT_MESSAGES[Reason.POD_DELETED], ended)
+    reason, message = _failure(pod, limits)
+    if finished and finished.reason == "DeadlineExceeded":  # activeDeadlineSeconds of the Job itself
+        reason, message = Reason.TIMED_OUT, finished.message
+    return _report(pod, reason, message, ended)
+
+
+def job_deleted(job: Job | None, pods: Iterable[Pod], now: float) -> Outcome:
+    """The end of an attempt whose Job was deleted by somebody else."""
+    started = job.metadata.created if job else None
+    pod = _telling_pod(pods)
+    if pod:
+        started = _started(pod)
+    name = pod.metadata.name if pod else ""
+    return Outcome(Reason.JOB_DELETED, ATTEMPT_MESSAGES[Reason.JOB_DELETED], None, name, started, now)
+
+
+def waiting_fault(pods: Iterable[Pod]) -> tuple[str, str] | None:
+    """Why a pod's containers don't start, as (reason, message from Kubernetes), when a person should look."""
+    for pod in pods:
+        for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+            waiting = container.state.waiting
+            if waiting and waiting.reason in _WAITING_FAULTS:
+                return _WAITING_FAULTS[waiting.reason], _steady(waiting.message or waiting.reason)
+        for condition in pod.status.conditions:
+            if condition.type == "PodScheduled" and condition.reason == "Unschedulable":
+                return Reason.UNSCHEDULABLE, condition.message
+    return None
+
+
+def container_started(pods: Iterable[Pod]) -> bool:
+    """Whether any container has run at all, init containers included."""
+    return any(
+        container.state.running or container.state.terminated
+        for pod in pods
+        for container in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    )
+
+
+def pod_start(pods: Iterable[Pod]) -> float | None:
+    """When the kubelet accepted the first pod, in epoch seconds: the kubelet's own deadline counts from it."""
+    return min((seconds(pod.status.start_time) for pod in pods if pod.status.start_time), default=None)
+
+
+def _telling_pod(pods: Iterable[Pod]) -> Pod | None:
+    """The pod that tells most about the end: a failed one before a succeeded one, the latest of them."""
+    order = {"Failed": 2, "Succeeded": 1}
+    return max(pods, key=lambda pod: (order.get(pod.status.phase, 0), pod.metadata.created), default=None)
+
+
+def _failure(pod: Pod, limits: Timeouts) -> tuple[str, str]:
+    own = _POD_REASONS.get(pod.status.reason)
+    if own == Reason.TIMED_OUT:
+        return own, _stop_message(own, limits, pod)
+    disruption = next((c for c in pod.status.conditions if c.type == "DisruptionTarget" and c.status == "True"), None)
+    reason = own or (_DISRUPTIONS.get(disruption.reason, Reason.EVICTED) if disruption else None)
+    if reason:
+        cause = pod.status.message or (disruption.message if disruption else "") or pod.status.reason
+        return reason, ATTEMPT_MESSAGES[reason].format(cause=cause)
+    if pod.metadata.deletion_timestamp:
+        return Reason.POD_DELETED, ATTEMPT_MESSAGES[Reason.POD_DELETED]
+    ended = _failed_container(pod)
+    if ended is None:
+        return Reason.UNKNOWN, pod.status.message or pod.status.reason or "The pod failed and says no more"
+    if ended.reason == "OOMKilled":
+        return Reason.OOM_KILLED, "The container used more memory than resources.limits.memory allows"
+    if ended.reason in _START_ERRORS:
+        return Reason.START_ERROR, ended.message or ended.reason
+    return Reason.ERROR, ended.message or f"Exit code {ended.exit_code}"
+
+
+def _stop_message(reason: str, limits: Timeouts, pod: Pod | None) -> str:
+    if reason == Reason.PENDING_TIMEOUT:
+        fault = waiting_fault((pod,)) if pod else None
+        return ATTEMPT_MESSAGES[reason].format(
+            limit=limits.pending_seconds, cause=f": {fault[0]}: {fault[1]}" if fault else ""
+        )
+    if reason == Reason.TIMED_OUT:
+        return ATTEMPT_MESSAGES[reason].format(soft=limits.soft_seconds, hard=limits.hard_seconds)
+    return ""
+
+
+def _report(pod: Pod | None, reason: str, message: str, ended: float) -> Outcome:
+    if pod is None:
+        return Outcome(reason, message, None, "", None, ended)
+    container = _failed_container(pod) or _first_terminated(pod)
+    text = container.message if container else ""
+    return Outcome(
+        reason=reason,
+        message=message[:MESSAGE_MAX],
+        exit_code=container.exit_code if container else None,
+        pod_name=pod.metadata.name,
+        started=_started(pod),
+        ended=ended,
+        result=text.encode()[:RESULT_MAX_BYTES].decode(errors="ignore") if reason == Reason.SUCCEEDED else "",
+    )
+
+
+def _terminated(pod: Pod) -> list[Terminated]:
+    statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    return [status.state.terminated for status in statuses if status.state.terminated]
+
+
+def _failed_container(pod: Pod) -> Terminated | None:
+    return next((ended for ended in _terminated(pod) if ended.exit_code), None)
+
+
+def _first_terminated(pod: Pod) -> Terminated | None:
+    return next(iter(_terminated(pod)), None)
+
+
+def _started(pod: Pod) -> float | None:
+    times = [seconds(ended.started_at) for ended in _terminated(pod) if ended.started_at]
+    times += [
+        seconds(status.state.running.started_at)
+        for status in pod.status.container_statuses
+        if status.state.running and status.state.running.started_at
+    ]
+    return min(times, default=None)
+
+
+def _end_time(job: Job, pod: Pod | None, now: float) -> float:
+    times = [seconds(ended.finished_at) for ended in (_terminated(pod) if pod else []) if ended.finished_at]
+    if times:
+        return max(times)
+    finished = job.finished
+    return seconds(finished.last_transition_time) if finished and finished.last_transition_time else now
+
+
+def _ended_by_deletion(pod: Pod) -> bool:
+    """Whether the pod's last container ended after somebody asked the pod to go."""
+    if pod.metadata.deletion_timestamp is None:
+        return False
+    asked = seconds(pod.metadata.deletion_timestamp) - (pod.metadata.deletion_grace_period_seconds or 0)
+    ends = [seconds(ended.finished_at) for ended in _terminated(pod) if ended.finished_at]
+    return bool(ends) and max(ends) >= asked
+
+
+def _steady(message: str) -> str:
+    """A kubelet's message without the parts that change from try to try, so that it is written once."""
+    return message.removeprefix("Back-off pulling image ").split(": ErrImagePull", 1)[0]

@@ -1,0 +1,69 @@
+"""The policy in force for one Task: what it says itself, else what its queue says, else TaskQ's defaults.
+
+A Task that gives an object (``timeouts``, ``retryPolicy``, ``ttl``) replaces its queue's whole object: two half
+policies merged field by field would be a third one that nobody wrote.
+"""
+
+from __future__ import annotations
+
+from taskq.domain.model import Queue, QueueSpec, RetryPolicy, Task, Timeouts, seconds
+from taskq.resources.common import DEFAULT_PRIORITY, DEFAULT_TTL_SECONDS
+
+_NO_TIMEOUTS = Timeouts()
+_NO_RETRIES = RetryPolicy()
+_ALL_DEFAULTS = QueueSpec()
+
+
+def spec_of(queue: Queue | None) -> QueueSpec:
+    """The rules of a queue; a queue that has no object has all defaults."""
+    return queue.spec if queue else _ALL_DEFAULTS
+
+
+def priority(task: Task, queue: QueueSpec) -> int:
+    """The priority that the order uses."""
+    if task.spec.priority is not None:
+        return task.spec.priority
+    default = queue.task_defaults.priority
+    return DEFAULT_PRIORITY if default is None else default
+
+
+def timeouts(task: Task, queue: QueueSpec) -> Timeouts:
+    """Limits of one attempt."""
+    return task.spec.timeouts or queue.task_defaults.timeouts or _NO_TIMEOUTS
+
+
+def retry_policy(task: Task, queue: QueueSpec) -> RetryPolicy:
+    """How attempts are repeated."""
+    return task.spec.retry_policy or queue.task_defaults.retry_policy or _NO_RETRIES
+
+
+def due_time(task: Task) -> float:
+    """Epoch seconds from which this Task stands in the order.
+
+    That is its retry's time, else ``notBeforeTime``, but never before its creation.
+    """
+    start = task.status.next_attempt_time or task.spec.not_before_time
+    created = task.metadata.created
+    return max(seconds(start), created) if start else created
+
+
+def expiry_time(task: Task, queue: QueueSpec) -> float | None:
+    """Epoch seconds after which a Task that never started expires, or None.
+
+    ``startingDeadlineSeconds`` counts from the creation or from ``notBeforeTime``, whichever is later.
+    """
+    if task.settled_attempt or task.status.attempt:
+        return None
+    limit = task.spec.starting_deadline_seconds
+    if limit is None:
+        limit = queue.task_defaults.starting_deadline_seconds
+    return None if limit is None else due_time(task) + limit
+
+
+def ttl_seconds(task: Task, queue: QueueSpec, *, succeeded: bool) -> int:
+    """How long the finished Task is kept, in seconds."""
+    for ttl in (task.spec.ttl, queue.task_defaults.ttl):
+        if ttl:
+            value = ttl.after_success_seconds if succeeded else ttl.after_failure_seconds
+            return DEFAULT_TTL_SECONDS if value is None else value
+    return DEFAULT_TTL_SECONDS

@@ -1,0 +1,106 @@
+"""Every reason that TaskQ writes, and the words that go with it: users and tests read the same constants.
+
+A message names the field to change and, where there is one, the other suspect.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """CamelCase reasons in conditions, attempts and Events."""
+
+    # How an attempt ended
+    ERROR = "Error"
+    OOM_KILLED = "OOMKilled"
+    TIMED_OUT = "TimedOut"
+    PENDING_TIMEOUT = "PendingTimeout"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+    PREEMPTED = "Preempted"
+    POD_DELETED = "PodDeleted"
+    JOB_DELETED = "JobDeleted"
+    START_ERROR = "StartError"
+    UNKNOWN = "Unknown"
+    # How a Task ended
+    SUCCEEDED = "Succeeded"
+    RETRIES_EXHAUSTED = "RetriesExhausted"
+    NON_RETRIABLE = "NonRetriable"
+    TOO_MANY_IGNORED = "TooManyIgnoredAttempts"
+    CANCELLED = "Cancelled"
+    STARTING_DEADLINE_EXCEEDED = "StartingDeadlineExceeded"
+    # Where a Task stands
+    STARTED = "Started"
+    BACKING_OFF = "BackingOff"
+    WAITING = "Waiting"
+    # Why it can't start
+    QUEUE_NOT_FOUND = "QueueNotFound"
+    QUEUE_CLOSED = "QueueClosed"
+    QUEUE_DRAINING = "QueueDraining"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    JOB_REFUSED = "JobRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    FORBIDDEN = "Forbidden"
+    JOB_NAME_TAKEN = "JobNameTaken"
+    INVALID_TASK = "InvalidTask"
+    # Why a started one does not run
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    UNSCHEDULABLE = "Unschedulable"
+    # Queues
+    READY = "Ready"
+    ACCEPTING = "Accepting"
+
+
+STALLING = frozenset(
+    {
+        Reason.QUEUE_NOT_FOUND,
+        Reason.TEMPLATE_NOT_FOUND,
+        Reason.JOB_REFUSED,
+        Reason.FORBIDDEN,
+        Reason.JOB_NAME_TAKEN,
+        Reason.INVALID_TASK,
+    }
+)
+"""Faults that wait for a person: they set ``Stalled`` beside ``Admitted=False``, so that GitOps tools report them."""
+
+MESSAGES: dict[str, str] = {
+    Reason.SUCCEEDED: "Attempt {attempt} succeeded",
+    Reason.RETRIES_EXHAUSTED: "Attempt {attempt} ended as {reason} and spec.retryPolicy.maxAttempts ({limit}) is used up: {message}",
+    Reason.NON_RETRIABLE: "Attempt {attempt} ended as {reason}, which a rule of spec.retryPolicy.rules makes final: {message}",
+    Reason.TOO_MANY_IGNORED: "{limit} attempts ended without fault of the Task (the last as {reason}); the node or the cluster is the likely cause: {message}",
+    Reason.CANCELLED: "Cancelled by spec.cancellation{why}",
+    Reason.STARTING_DEADLINE_EXCEEDED: "Not started within {limit} s of {since} (spec.startingDeadlineSeconds): its queue {queue} had no room, or held it",
+    Reason.STARTED: "Attempt {attempt} runs as Job {job}",
+    Reason.BACKING_OFF: "Attempt {attempt} ended as {reason}; the next one is due at {due}",
+    Reason.WAITING: "Waits in queue {queue}",
+    Reason.QUEUE_NOT_FOUND: "spec.queueName: this namespace has no TaskQueue named {queue}; create it, or delete this Task and create it with another queueName",
+    Reason.QUEUE_CLOSED: "spec.queueName: queue {queue} is Closed; this Task waits until the queue's spec.state is Open",
+    Reason.QUEUE_DRAINING: "spec.queueName: queue {queue} is Draining and takes no Task created after {since}; this one waits until spec.state is Open",
+    Reason.TEMPLATE_NOT_FOUND: "spec.templateRef.name: this namespace has no TaskTemplate named {template}",
+    Reason.JOB_REFUSED: "spec.jobTemplate: the API server refuses the Job: {message}",
+    Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",
+    Reason.FORBIDDEN: "The Job is refused, by an admission policy or by missing rights of the operator, and is tried again: {message}",
+    Reason.JOB_NAME_TAKEN: "A Job named {job} exists and does not belong to this Task; delete it or rename it",
+    Reason.INVALID_TASK: "The Task can't be read, probably it was written for another version of TaskQ: {message}",
+    Reason.IMAGE_PULL_FAILED: "spec.jobTemplate: the image can't be pulled (name, tag, or pull secret): {message}",
+    Reason.CONTAINER_CONFIG_ERROR: "spec.jobTemplate: the container can't be made (a missing Secret, ConfigMap, key or command): {message}",
+    Reason.UNSCHEDULABLE: "spec.jobTemplate: no node takes the pod (resources, selectors or taints): {message}",
+}
+
+ATTEMPT_MESSAGES: dict[str, str] = {
+    Reason.PENDING_TIMEOUT: "No container started within {limit} s of the Job's creation (timeouts.pendingSeconds){cause}",
+    Reason.TIMED_OUT: "Ran longer than allowed (timeouts.softSeconds {soft}, timeouts.hardSeconds {hard})",
+    Reason.POD_DELETED: "The pod was deleted from outside",
+    Reason.JOB_DELETED: "The Job was deleted from outside",
+    Reason.EVICTED: "The pod was evicted: {cause}",
+    Reason.NODE_LOST: "The node was lost: {cause}",
+    Reason.PREEMPTED: "The pod was preempted: {cause}",
+}
+
+
+def message(key: str, /, **facts: object) -> str:
+    """The sentence for a reason, filled with facts; each is cut to 1,024 characters, whoever chose it."""
+    filled = {name: str(value)[:1024] for name, value in facts.items()}
+    return MESSAGES[key].format(**filled)
