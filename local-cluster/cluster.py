@@ -27,18 +27,30 @@ def parser() -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         added.add_argument("--name", default=DEFAULT_NAME, help="tells clusters apart (default: %(default)s)")
-        added.add_argument("--dir", type=Path, help="folder for everything about it (default: a state folder by name)")
+        added.add_argument(
+            "--dir", type=Path, help="folder for everything about it (default: a state folder by name)"
+        )
         return added
 
     up = verb("up", commands.up, "start the cluster, or heal the one that is there")
-    up.add_argument("--no-node", action="store_true", help="API server and controllers only: no pod ever runs")
+    up.add_argument(
+        "--no-node", action="store_true", help="API server and controllers only: no pod ever runs"
+    )
     rate = up.add_mutually_exclusive_group()
     rate.add_argument("--kcm-qps", type=int, default=raised.qps, metavar="N",
                       help="requests per second of each controller, burst twice that (default: %(default)s)")  # fmt: skip
-    rate.add_argument("--kcm-stock", action="store_true", help=f"the {stock.qps}/{stock.burst} of an untuned cluster")
+    rate.add_argument(
+        "--kcm-stock", action="store_true", help=f"the {stock.qps}/{stock.burst} of an untuned cluster"
+    )
     rate.add_argument("--no-kcm", action="store_true", help="no controllers at all")
-    down = verb("down", commands.down, "stop the cluster and delete its data; a cluster not made here is never touched")
-    down.add_argument("--keep-data", action="store_true", help="so that the next `up` continues where this one ends")
+    down = verb(
+        "down",
+        commands.down,
+        "stop the cluster and delete its data; a cluster not made here is never touched",
+    )
+    down.add_argument(
+        "--keep-data", action="store_true", help="so that the next `up` continues where this one ends"
+    )
     down.add_argument("--purge", action="store_true", help="delete the built programs, too")
     verb("status", commands.status, "say what runs; exit code 1 when the cluster is not whole")
     verb("kubeconfig", commands.kubeconfig, "print the path of the kubeconfig")

@@ -26,7 +26,11 @@ POLICY = {
             "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"],
             "verbs": _READS,
         },
-        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"], "verbs": _READS},
+        {
+            "level": "None",
+            "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"],
+            "verbs": _READS,
+        },
         # With the answer: labels and ownerReferences of every Job that came to be.
         {
             "level": "RequestResponse",

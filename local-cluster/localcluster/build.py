@@ -30,7 +30,9 @@ def cache_directory() -> Path:
 
 def kubernetes_version() -> str:
     """The pinned version, as `go.mod` has it."""
-    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (SOURCES / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(
+        r"^\s*k8s\.io/kubernetes (v\S+)", (SOURCES / "go.mod").read_text(encoding="utf-8"), re.MULTILINE
+    )
     if found is None:
         raise ClusterError(f"{SOURCES / 'go.mod'} does not require k8s.io/kubernetes")
     return found[1]

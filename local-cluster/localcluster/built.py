@@ -1,8 +1,8 @@
 """A cluster of our own programs, in one folder: `start()` for tests, `Cluster` for what they do with it.
 
-    cluster = start(nodeless=True, directory=tmp_path / "cluster")
-    ... cluster.kubeconfig, cluster.audit_log ...
-    cluster.stop()
+cluster = start(nodeless=True, directory=tmp_path / "cluster")
+... cluster.kubeconfig, cluster.audit_log ...
+cluster.stop()
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from localcluster.build import ensure_built
 from localcluster.controlplane import ControlPlane
 from localcluster.errors import ClusterError
 from localcluster.files import locked, read_json, write_json
+from localcluster.network import choose_network
+from localcluster.node import Node
 from localcluster.processes import Processes
 from localcluster.progress import Say, Stopwatch, say_nothing
 from localcluster.settings import ControllerManager, Settings, free_port, port_is_free, state_directory
@@ -26,6 +28,7 @@ from localcluster.settings import ControllerManager, Settings, free_port, port_i
 DEFAULT_NAME = "taskq"
 STATE_FILE = "cluster.json"
 PORT_TRIES = 3
+API_CLIENTS = ("kube-controller-manager", "kube-scheduler", "kubelet", "relay")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Cluster:
     @property
     def server(self) -> str:
         """The API server's address."""
-        return self._control_plane.server
+        return self.control_plane.server
 
     @property
     def processes(self) -> Processes:
@@ -58,7 +61,7 @@ class Cluster:
 
     def is_ready(self) -> bool:
         """Whether the API server answers that it is."""
-        return self._control_plane.is_ready()
+        return self.control_plane.is_ready()
 
     def stop(self, *, keep_data: bool = False) -> None:
         """Stop everything that belongs to the cluster, and delete its data unless they are to be kept."""
@@ -75,14 +78,15 @@ class Cluster:
 
     def start_apiserver(self) -> None:
         """Bring it back; returns when it answers."""
-        self._control_plane.start_apiserver()
+        self.control_plane.start_apiserver()
 
     def signal(self, program: str, number: Signals) -> None:
         """Freeze, wake or kill one of the programs, such as `kube-controller-manager`."""
         self.processes.signal(program, number)
 
     @property
-    def _control_plane(self) -> ControlPlane:
+    def control_plane(self) -> ControlPlane:
+        """Its etcd, API server and controllers."""
         return ControlPlane(self.directory, self.programs, self.settings, self.processes)
 
 
@@ -98,15 +102,19 @@ def start(
     say: Say = say_nothing,
 ) -> Cluster:
     """Start the cluster of this folder, or heal and return the one that is there. Without `kcm` no controller runs."""
-    if not nodeless:
-        raise ClusterError("only nodeless clusters can be started so far (`--no-node`)")
     folder = (directory or state_directory(dict(os.environ), name)).absolute()
     programs = ensure_built(say)
     watch = Stopwatch()
     with _folder(folder, say):
         settings = _settled(folder, name, nodeless=nodeless, kcm=kcm)
         running = set(Processes(folder).names())
+        node = None if nodeless else Node(folder, programs, settings, Processes(folder))
+        if node is not None:
+            node.prepare(say)
         settings = _start_at_free_port(folder, programs, settings)
+        if node is not None:
+            cluster = Cluster(folder, programs, settings)
+            Node(folder, programs, settings, cluster.processes).start(cluster.control_plane, say)
     say(f"cluster «{settings.name}» {'was there' if running else 'started'} after {watch}")
     return Cluster(folder, programs, settings)
 
@@ -125,6 +133,9 @@ def stop(directory: Path, *, keep_data: bool = False) -> bool:
         return False
     with _folder(directory, say_nothing):
         processes = Processes(directory)
+        cluster = find(directory)
+        if cluster is not None and cluster.settings.network is not None:
+            Node(directory, cluster.programs, cluster.settings, processes).stop()
         for name in _stopping_order(processes.names()):
             processes.stop(name, grace_seconds=30 if keep_data else 0)
         if not keep_data:
@@ -138,8 +149,12 @@ def _folder(directory: Path, say: Say) -> Iterator[None]:
     if directory.is_dir() and not (directory / STATE_FILE).exists():
         foreign = [entry.name for entry in directory.iterdir() if entry.name not in ("lock", "run", "logs")]
         if foreign:
-            raise ClusterError(f"{directory} holds other things ({', '.join(sorted(foreign)[:5])}); name an empty folder")
-    with locked(directory / "lock", on_wait=lambda: say(f"another process works on {directory}; waiting for it")):
+            raise ClusterError(
+                f"{directory} holds other things ({', '.join(sorted(foreign)[:5])}); name an empty folder"
+            )
+    with locked(
+        directory / "lock", on_wait=lambda: say(f"another process works on {directory}; waiting for it")
+    ):
         yield
 
 
@@ -147,10 +162,15 @@ def _settled(directory: Path, name: str, *, nodeless: bool, kcm: ControllerManag
     """What was settled when the cluster was made, so that its address stays; else new choices."""
     known = find(directory)
     if known is None:
-        return Settings(name=name, api_port=free_port(), controller_manager=kcm)
+        network = None if nodeless else choose_network(directory)
+        return Settings(
+            name=name, api_port=free_port(), kubelet_port=free_port(), network=network, controller_manager=kcm
+        )
     settings = known.settings
     if (settings.network is None) != nodeless:
-        raise ClusterError(f"the cluster in {directory} was made {'with' if nodeless else 'without'} a node; stop it first")
+        raise ClusterError(
+            f"the cluster in {directory} was made {'with' if nodeless else 'without'} a node; stop it first"
+        )
     if settings.controller_manager != kcm:
         known.processes.stop("kube-controller-manager")
         settings = replace(settings, controller_manager=kcm)
@@ -163,6 +183,8 @@ def _start_at_free_port(directory: Path, programs: Path, settings: Settings) -> 
     for remaining in reversed(range(PORT_TRIES)):
         if processes.pid("kube-apiserver") is None and not port_is_free(settings.api_port):
             settings = replace(settings, api_port=free_port())
+            for client in API_CLIENTS:  # they know the old address
+                processes.stop(client)
         write_json(directory / STATE_FILE, {"programs": str(programs), "settings": settings.as_json()})
         try:
             ControlPlane(directory, programs, settings, processes).start()

@@ -154,7 +154,11 @@ class ControlPlane:
         network = self._settings.network
         return self._program(
             "kube-apiserver",
-            *(f"--etcd-servers=unix://{ETCD_CLIENT_SOCKET}", f"--bind-address={HOST}", f"--secure-port={self._settings.api_port}"),
+            *(
+                f"--etcd-servers=unix://{ETCD_CLIENT_SOCKET}",
+                f"--bind-address={HOST}",
+                f"--secure-port={self._settings.api_port}",
+            ),
             "--tls-cert-file=pki/apiserver.crt",
             "--tls-private-key-file=pki/apiserver.key",
             "--client-ca-file=pki/ca.crt",

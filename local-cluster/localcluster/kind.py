@@ -23,15 +23,30 @@ def was_made_in(directory: Path) -> bool:
 def up(directory: Path, name: str, say: Say) -> None:
     """Create the cluster unless kind has it. One that kind has and that we did not make is not ours to use."""
     if shutil.which("kind") is None:
-        raise ClusterError("TASKQ_CLUSTER=kind, but `kind` is not on the PATH: `go install sigs.k8s.io/kind@latest`")
+        raise ClusterError(
+            "TASKQ_CLUSTER=kind, but `kind` is not on the PATH: `go install sigs.k8s.io/kind@latest`"
+        )
     exists = name in _kind("get", "clusters").split()
     if exists and not was_made_in(directory):
-        raise ClusterError(f"kind already has a cluster «{name}» that was not made here; choose another with --name")
+        raise ClusterError(
+            f"kind already has a cluster «{name}» that was not made here; choose another with --name"
+        )
     file = directory / "kubeconfig"
     if not exists:
         say(f"creating the kind cluster «{name}», which takes a minute or two")
         write_json(directory / STATE_FILE, {"kind": name})
-        _kind("create", "cluster", "--name", name, "--config", str(CONFIG), "--kubeconfig", str(file), "--wait", "3m")
+        _kind(
+            "create",
+            "cluster",
+            "--name",
+            name,
+            "--config",
+            str(CONFIG),
+            "--kubeconfig",
+            str(file),
+            "--wait",
+            "3m",
+        )
     else:
         _kind("export", "kubeconfig", "--name", name, "--kubeconfig", str(file))
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 
 from localcluster.errors import ClusterError
 from localcluster.files import read_json, write_json
@@ -103,18 +104,18 @@ class Processes:
 
     def stop(self, name: str, grace_seconds: float = 10.0) -> None:
         """SIGTERM, then SIGKILL after the grace; 0 kills at once. A process that is not ours is never signalled."""
-        if grace_seconds > 0 and self._send(name, signal.SIGTERM):
+        if grace_seconds > 0 and self._send(name, Signals.SIGTERM):
             wait_until(lambda: self.pid(name) is None, grace_seconds)
-        if self._send(name, signal.SIGKILL) and not wait_until(lambda: self.pid(name) is None, 10.0):
+        if self._send(name, Signals.SIGKILL) and not wait_until(lambda: self.pid(name) is None, 10.0):
             raise ClusterError(f"{name} (process {self.pid(name)}) does not end, even when killed")
         (self._records / f"{name}.json").unlink(missing_ok=True)
 
-    def signal(self, name: str, number: signal.Signals) -> None:
+    def signal(self, name: str, number: Signals) -> None:
         """For tests: freeze, wake or kill one program."""
         if not self._send(name, number):
             raise ClusterError(f"{name} is not running")
 
-    def _send(self, name: str, number: signal.Signals) -> bool:
+    def _send(self, name: str, number: Signals) -> bool:
         """Whether there was somebody to signal. The descriptor pins the process between the check and the signal."""
         pid = self.pid(name)
         if pid is None:

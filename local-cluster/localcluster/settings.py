@@ -20,9 +20,9 @@ PORT_ATTEMPTS = 200
 class ControllerManager:
     """How fast the controllers may talk to the API server.
 
-    The stock 20 requests a second (burst 30) cap a whole cluster at about 3 Jobs a second. A local cluster is there to
-    find the limits of what runs on it, not of this setting; `stock()` is there to measure what users of a cluster
-    that nobody tuned will see.
+    The stock 20 requests a second (burst 30) cap a whole cluster at about 3 Jobs a second. A local cluster
+    is there to find the limits of what runs on it, not of this setting; `stock()` is there to measure what
+    users of a cluster that nobody tuned will see.
     """
 
     qps: int = 1000
@@ -93,7 +93,7 @@ class Settings:
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody listens on."""
     for _ in range(PORT_ATTEMPTS):
-        port = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 (chance only keeps clusters apart)
+        port = random.randint(FIRST_PORT, LAST_PORT)  # chance keeps clusters that start together apart
         if port_is_free(port, host):
             return port
     raise ClusterError(f"no free port between {FIRST_PORT} and {LAST_PORT} on {host}")

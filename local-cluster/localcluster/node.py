@@ -1,0 +1,199 @@
+"""A real node: bridge, containerd, kubelet and scheduler, and the way back to a machine without them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+from pathlib import Path
+
+from localcluster import cgroups, network
+from localcluster.controlplane import READY_SECONDS, ControlPlane
+from localcluster.errors import ClusterError
+from localcluster.files import read_json, write_json, write_whole
+from localcluster.prerequisites import cni_folder, ensure_node_tools
+from localcluster.processes import Processes, Program
+from localcluster.progress import Say
+from localcluster.runtime import Runtime
+from localcluster.settings import Network, Settings
+from localcluster.shell import run
+
+# Sockets of the kubelet and the shims lie deep below the folder, and a socket's address has room for 107 bytes.
+LONGEST_DIRECTORY = 60
+
+# Folders outside ours that kubelet, containerd and the CNI plug-ins insist on. Those that were not there before go.
+HOST_FOLDERS = (
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/run/containerd",
+    "/var/lib/cni",
+    "/usr/libexec/kubernetes",
+)
+HOST_FOLDERS_FILE = "host-folders.json"
+POD_LOG_LINKS = Path("/var/log/containers")
+
+
+class Node:
+    """The node of the cluster in one folder."""
+
+    def __init__(self, directory: Path, programs: Path, settings: Settings, processes: Processes) -> None:
+        if settings.network is None:
+            raise ClusterError(f"the cluster in {directory} has no node")
+        self._directory = directory
+        self._programs = programs
+        self._settings = settings
+        self._network: Network = settings.network
+        self._processes = processes
+        self.runtime = Runtime(directory, processes)
+
+    @property
+    def _cgroup(self) -> str:
+        return self._network.bridge  # a name of this cluster's own, too
+
+    def prepare(self, say: Say) -> None:
+        """What has to be there before the API server: tools and addresses."""
+        if len(str(self._directory)) > LONGEST_DIRECTORY:
+            raise ClusterError(f"{self._directory} is longer than {LONGEST_DIRECTORY} characters; use --dir")
+        ensure_node_tools(say)
+        self._refuse_second_kubelet()
+        if not (self._directory / HOST_FOLDERS_FILE).exists():
+            made = [folder for folder in HOST_FOLDERS if not Path(folder).exists()]
+            write_json(self._directory / HOST_FOLDERS_FILE, {"made": made})
+        network.make_bridge(self._network)
+
+    def start(self, control_plane: ControlPlane, say: Say) -> None:
+        """Start what does not run, and wait until pods can be scheduled."""
+        plugins = cni_folder()
+        assert plugins is not None  # prepare() saw to it
+        write_whole(
+            self._directory / "cni/net.d/10-taskq.conflist",
+            network.cni_config(self._network, self._directory),
+        )
+        self._processes.start(self._relay())
+        self.runtime.start(plugins)
+        self.runtime.import_basics(self._programs, say)
+        cgroups.make(self._cgroup)
+        write_whole(self._directory / "kubelet.json", json.dumps(self._kubelet_config(), indent=2))
+        self._processes.start(self._kubelet())
+        self._processes.start(self._scheduler())
+        self._processes.wait_until_ready("kubelet", lambda: self._is_ready(control_plane), READY_SECONDS)
+
+    def stop(self) -> None:
+        """Undo everything. Each step does nothing when there is nothing to undo, so a crash half-way is no harm."""
+        self._processes.stop("kubelet", grace_seconds=0)
+        cgroups.kill(self._cgroup)
+        self._processes.stop("containerd", grace_seconds=0)
+        self.runtime.kill_shims()
+        cgroups.kill(self._cgroup)
+        unmount_below(self._directory)
+        cgroups.remove(self._cgroup)
+        network.remove_bridge(self._network)
+        self._remove_log_links()
+        self._remove_host_folders()
+
+    def _refuse_second_kubelet(self) -> None:
+        """Two kubelets on one machine fight for /var/lib/kubelet, whatever their own folders are."""
+        own = self._processes.pid("kubelet")
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                name = (process / "comm").read_text(encoding="utf-8").strip()
+            except OSError:
+                continue  # it ended
+            if name == "kubelet" and int(process.name) != own:
+                raise ClusterError(
+                    f"another kubelet runs on this machine (process {process.name}): stop its cluster first,"
+                    " or start without a node: `cluster.py up --no-node`"
+                )
+
+    def _is_ready(self, control_plane: ControlPlane) -> bool:
+        status, node = control_plane.get(f"/api/v1/nodes/{self._settings.name}")
+        if status != http.client.OK:
+            return False
+        conditions = node.get("status", {}).get("conditions", [])
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    def _relay(self) -> Program:
+        return self._program(
+            "relay",
+            f"-listen={self._network.api_service_address}:443",
+            f"-to=127.0.0.1:{self._settings.api_port}",
+        )
+
+    def _scheduler(self) -> Program:
+        return self._program(
+            "kube-scheduler", "--kubeconfig=scheduler.kubeconfig", "--leader-elect=false", "--secure-port=0"
+        )
+
+    def _kubelet(self) -> Program:
+        return self._program(
+            "kubelet",
+            "--config=kubelet.json",
+            "--kubeconfig=kubelet.kubeconfig",
+            f"--root-dir={self._directory / 'kubelet'}",
+            f"--hostname-override={self._settings.name}",
+            f"--node-ip={self._network.node_address}",
+        )
+
+    def _kubelet_config(self) -> dict[str, object]:
+        here = self._directory
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": self._network.node_address,
+            "port": self._settings.kubelet_port,
+            "healthzPort": 0,
+            "tlsCertFile": str(here / "pki/kubelet-server.crt"),
+            "tlsPrivateKeyFile": str(here / "pki/kubelet-server.key"),
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": str(here / "pki/ca.crt")},
+            },
+            "authorization": {"mode": "Webhook"},
+            "containerRuntimeEndpoint": f"unix://{self.runtime.socket}",
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{self._cgroup}",
+            "enforceNodeAllocatable": [],
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "resolvConf": "",
+            "makeIPTablesUtilChains": False,
+            "podLogsDir": str(here / "pod-logs"),
+            "volumePluginDir": str(here / "volume-plugins"),
+            # Images come from no registry, so one that is collected would be lost; and a developer's full disk
+            # is no reason to evict his pods.
+            "imageGCHighThresholdPercent": 100,
+            "evictionHard": {
+                name: "0%" for name in ("imagefs.available", "nodefs.available", "nodefs.inodesFree")
+            },
+        }
+
+    def _program(self, name: str, *arguments: str) -> Program:
+        return Program(name=name, argv=[str(self._programs / name), *arguments], environment={})
+
+    def _remove_log_links(self) -> None:
+        for link in POD_LOG_LINKS.glob("*.log"):
+            if link.is_symlink() and Path(os.readlink(link)).is_relative_to(self._directory):
+                link.unlink(missing_ok=True)
+
+    def _remove_host_folders(self) -> None:
+        for folder in read_json(self._directory / HOST_FOLDERS_FILE).get("made", []):
+            if folder in HOST_FOLDERS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """Mount points below a folder, deepest first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        point = Path(line.split()[4].encode().decode("unicode_escape"))
+        if point != directory and point.is_relative_to(directory):
+            found.append(point)
+    return list(reversed(found))
+
+
+def unmount_below(directory: Path) -> None:
+    """Lazily, since a process that is just ending may still hold one."""
+    for point in mounts_below(directory):
+        run(["umount", "--lazy", point])
