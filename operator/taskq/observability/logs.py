@@ -68,9 +68,7 @@ def _checked(facts: dict[str, Fact]) -> dict[str, Fact]:
     return facts
 
 
-def configure(
-    log_format: Literal["text", "json"] = "text", level: str = "info", stream: TextIO | None = None
-) -> None:
+def configure(log_format: Literal["text", "json"] = "text", level: str = "info", stream: TextIO | None = None) -> None:
     """Let the whole process log to `stream` (stderr), and nowhere else. May be called again."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())

@@ -60,9 +60,7 @@ def raised(error: Exception) -> Exception:
 
 def test_a_json_line_has_time_level_logger_message_and_the_bound_facts(as_json):
     """One object a line, which any collector takes apart."""
-    logs.bind(log, namespace="team-a", task="report", attempt=2, reason="OOMKilled").warning(
-        "ended with %d", 137
-    )
+    logs.bind(log, namespace="team-a", task="report", attempt=2, reason="OOMKilled").warning("ended with %d", 137)
     line = as_json.getvalue()
     assert line.count("\n") == 1
     facts = json.loads(line)
@@ -147,15 +145,11 @@ def test_extras_of_other_libraries_are_not_written(as_json):
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize(
-    "secret", [TOKEN, "Bearer abcdefgh12345678abcdefgh", "authorization: bearer " + "x" * 40]
-)
+@pytest.mark.parametrize("secret", [TOKEN, "Bearer abcdefgh12345678abcdefgh", "authorization: bearer " + "x" * 40])
 def test_tokens_are_blotted_out(out, form, secret):
     """In messages, facts and tracebacks alike."""
     logs.configure(form, "info", out)
-    logs.bind(log, header=secret).error(
-        "failed with %s", secret, exc_info=RuntimeError(f"answer to {secret}")
-    )
+    logs.bind(log, header=secret).error("failed with %s", secret, exc_info=RuntimeError(f"answer to {secret}"))
     written = out.getvalue()
     assert "[secret]" in written
     assert secret.split()[-1] not in written
