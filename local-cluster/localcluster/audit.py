@@ -7,6 +7,9 @@ import json
 _WRITES = ["create", "update", "patch", "delete", "deletecollection"]
 _READS = ["get", "list", "watch"]
 
+# The user as whom `up` asks whether the cluster is ready: an administrator whose name nobody else has.
+STARTER = "taskq.dev:local-cluster"
+
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -20,6 +23,8 @@ POLICY = {
             "userGroups": ["system:masters", "system:nodes", "system:serviceaccounts:kube-system"],
         },
         {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*", "/openapi*"]},
+        # Questions of `up` itself: does it run yet?
+        {"level": "None", "users": [STARTER], "verbs": _READS},
         # What Kubernetes reads for itself.
         {
             "level": "None",

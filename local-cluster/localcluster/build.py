@@ -19,7 +19,7 @@ PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 PROGRAM_FILE = "taskq-cluster"
 REPORT_SECONDS = 10.0
 
-# The compiler's garbage collector costs a third of the build. Without it the linker takes 2.5 GB: not on a small machine.
+# Compiling without garbage collection is faster, and takes up to 2.5 GB: not on a small machine.
 ROOMY_BYTES = 8 << 30
 
 
@@ -30,9 +30,7 @@ def cache_directory() -> Path:
 
 def kubernetes_version() -> str:
     """The pinned version, as `go.mod` has it."""
-    found = re.search(
-        r"^\s*k8s\.io/kubernetes (v\S+)", (SOURCES / "go.mod").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (SOURCES / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise ClusterError(f"{SOURCES / 'go.mod'} does not require k8s.io/kubernetes")
     return found[1]

@@ -23,6 +23,7 @@ from localcluster.network import choose_network
 from localcluster.node import Node
 from localcluster.processes import Processes
 from localcluster.progress import Say, Stopwatch, say_nothing
+from localcluster.runtime import Runtime
 from localcluster.settings import ControllerManager, Settings, free_port, port_is_free, state_directory
 
 DEFAULT_NAME = "taskq"
@@ -66,6 +67,10 @@ class Cluster:
     def stop(self, *, keep_data: bool = False) -> None:
         """Stop everything that belongs to the cluster, and delete its data unless they are to be kept."""
         stop(self.directory, keep_data=keep_data)
+
+    def import_image(self, archive: Path) -> None:
+        """Make an image archive known to the node."""
+        Runtime(self.directory, self.processes).import_image(archive)
 
     def restart_apiserver(self, *, kill: bool = False) -> None:
         """End the API server, orderly or at once, and start it again at the same address."""
@@ -152,9 +157,7 @@ def _folder(directory: Path, say: Say) -> Iterator[None]:
             raise ClusterError(
                 f"{directory} holds other things ({', '.join(sorted(foreign)[:5])}); name an empty folder"
             )
-    with locked(
-        directory / "lock", on_wait=lambda: say(f"another process works on {directory}; waiting for it")
-    ):
+    with locked(directory / "lock", on_wait=lambda: say(f"another process works on {directory}; waiting for it")):
         yield
 
 

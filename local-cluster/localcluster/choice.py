@@ -62,8 +62,6 @@ def engine_answers() -> bool:
 
 def _succeeds(command: list[str]) -> bool:
     try:
-        return (
-            subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False).returncode == 0
-        )
+        return subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
+from pathlib import Path
 
 from localcluster import built, kind
 from localcluster.build import cache_directory, ensure_built
 from localcluster.choice import Kind, choose
 from localcluster.errors import ClusterError
+from localcluster.images import ImageConfig, full_name, write_image
 from localcluster.progress import say
 from localcluster.settings import ControllerManager
 
@@ -86,6 +89,31 @@ def build(_: argparse.Namespace) -> int:
     return 0
 
 
+def image(arguments: argparse.Namespace) -> int:
+    """Make an image of a folder, or take the archive of one, and make it known to the cluster."""
+    archive: Path = arguments.archive
+    if arguments.rootfs is not None:
+        if not arguments.tag:
+            raise ClusterError("--rootfs needs a --tag: the name that pods will use")
+        config = ImageConfig(
+            entrypoint=shlex.split(arguments.entrypoint),
+            environment=[*ImageConfig().environment, *arguments.env],
+            user=arguments.user,
+            working_directory=arguments.workdir,
+        )
+        write_image(archive, arguments.tag, arguments.rootfs, config)
+        say(f"wrote {archive}")
+    if kind.was_made_in(arguments.directory):
+        kind.load_image(arguments.directory, archive)
+    else:
+        cluster = built.find(arguments.directory)
+        if cluster is None or cluster.settings.network is None:
+            raise ClusterError(f"no cluster with a node in {arguments.directory}: run `cluster.py up`")
+        cluster.import_image(archive)
+    say(f"the cluster has {', '.join(map(full_name, arguments.tag)) or archive}")
+    return 0
+
+
 def _controller_manager(arguments: argparse.Namespace) -> ControllerManager | None:
     if arguments.no_kcm:
         return None
@@ -95,4 +123,4 @@ def _controller_manager(arguments: argparse.Namespace) -> ControllerManager | No
 
 
 def _existing_kubeconfig() -> str:
-    return os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")

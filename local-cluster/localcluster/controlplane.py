@@ -84,9 +84,9 @@ class ControlPlane:
         return bool(self.get("/readyz")[0] == http.client.OK)
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and answer as the administrator; status 0 means that nobody answered."""
+        """Status and answer for an administrator; status 0 means that nobody answered."""
         context = ssl.create_default_context(cafile=str(self._pki / "ca.crt"))
-        context.load_cert_chain(self._pki / "admin.crt", self._pki / "admin.key")
+        context.load_cert_chain(self._pki / "starter.crt", self._pki / "starter.key")
         connection = http.client.HTTPSConnection(HOST, self._settings.api_port, timeout=10, context=context)
         try:
             connection.request("GET", path)
@@ -129,6 +129,7 @@ class ControlPlane:
                 *("-serve", f"apiserver={','.join([HOST, *names, *addresses])}"),
                 *("-serve", f"kubelet-server={','.join([self._settings.name, *addresses[:1]])}"),
                 *("-client", "admin=admin=system:masters"),
+                *("-client", f"starter={audit.STARTER}=system:masters"),
                 *("-client", "apiserver-to-kubelet=apiserver-to-kubelet=system:masters"),
                 *("-client", "controller-manager=system:kube-controller-manager"),
                 *("-client", "scheduler=system:kube-scheduler"),

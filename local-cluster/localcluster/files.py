@@ -15,8 +15,8 @@ def write_whole(path: Path, content: str, mode: int = 0o600) -> None:
     """Write beside and rename, so that a reader or a crash never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(content)
+    beside.touch(mode)
+    beside.write_text(content, encoding="utf-8")
     beside.replace(path)
 
 

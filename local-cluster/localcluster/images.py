@@ -75,9 +75,7 @@ def write_image(output: Path, tags: Sequence[str], rootfs: Path, config: ImageCo
         }
         encoded = json.dumps(image, sort_keys=True).encode()
         config_name = f"{hashlib.sha256(encoded).hexdigest()}.json"
-        index = [
-            {"Config": config_name, "RepoTags": [full_name(tag) for tag in tags], "Layers": ["layer.tar"]}
-        ]
+        index = [{"Config": config_name, "RepoTags": [full_name(tag) for tag in tags], "Layers": ["layer.tar"]}]
         (Path(temporary) / config_name).write_bytes(encoded)
         (Path(temporary) / "manifest.json").write_text(json.dumps(index), encoding="utf-8")
         whole = Path(temporary) / "whole.tar"
@@ -175,7 +173,5 @@ def _is_static(program: Path) -> bool:
     offset = int.from_bytes(content[32:40], "little")
     size = int.from_bytes(content[54:56], "little")
     count = int.from_bytes(content[56:58], "little")
-    kinds = [
-        int.from_bytes(content[offset + i * size : offset + i * size + 4], "little") for i in range(count)
-    ]
+    kinds = [int.from_bytes(content[offset + i * size : offset + i * size + 4], "little") for i in range(count)]
     return ELF_INTERPRETER not in kinds

@@ -23,14 +23,10 @@ def was_made_in(directory: Path) -> bool:
 def up(directory: Path, name: str, say: Say) -> None:
     """Create the cluster unless kind has it. One that kind has and that we did not make is not ours to use."""
     if shutil.which("kind") is None:
-        raise ClusterError(
-            "TASKQ_CLUSTER=kind, but `kind` is not on the PATH: `go install sigs.k8s.io/kind@latest`"
-        )
+        raise ClusterError("TASKQ_CLUSTER=kind, but `kind` is not on the PATH: `go install sigs.k8s.io/kind@latest`")
     exists = name in _kind("get", "clusters").split()
     if exists and not was_made_in(directory):
-        raise ClusterError(
-            f"kind already has a cluster «{name}» that was not made here; choose another with --name"
-        )
+        raise ClusterError(f"kind already has a cluster «{name}» that was not made here; choose another with --name")
     file = directory / "kubeconfig"
     if not exists:
         say(f"creating the kind cluster «{name}», which takes a minute or two")
@@ -57,6 +53,11 @@ def down(directory: Path, say: Say) -> None:
     say(f"deleting the kind cluster «{name}»")
     _kind("delete", "cluster", "--name", name, "--kubeconfig", str(directory / "kubeconfig"))
     shutil.rmtree(directory)
+
+
+def load_image(directory: Path, archive: Path) -> None:
+    """Make an image archive known to the cluster's nodes."""
+    _kind("load", "image-archive", str(archive), "--name", str(read_json(directory / STATE_FILE)["kind"]))
 
 
 def _kind(*arguments: str) -> str:

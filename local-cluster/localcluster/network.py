@@ -1,4 +1,4 @@
-"""The cluster's own bridge: the node's address, the pods' gateway, and the address at which pods find the API server."""
+"""The cluster's own bridge: the node's address, the pods' gateway, and where pods find the API server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _routed_ranges() -> list[ipaddress.IPv4Network]:
         fields = line.split()
         address, mask = (int.from_bytes(bytes.fromhex(fields[i]), "little") for i in (1, 7))
         if mask:  # the default route overlaps everything and says nothing
-            ranges.append(ipaddress.IPv4Network((address, bin(mask).count("1"))))
+            ranges.append(ipaddress.IPv4Network((address, mask.bit_count())))
     return ranges
 
 
@@ -52,7 +52,9 @@ def remove_bridge(network: Network) -> None:
     if succeeds(["ip", "link", "show", "dev", network.bridge]):
         run(["ip", "link", "delete", network.bridge])
     for result in CNI_RESULTS.glob(f"{network.bridge}-*"):
-        result.unlink(missing_ok=True)
+        sandbox = result.name.split("-")[1]  # the same pod has a record for its loopback device, too
+        for record in CNI_RESULTS.glob(f"*-{sandbox}-*"):
+            record.unlink(missing_ok=True)
 
 
 def cni_config(network: Network, directory: Path) -> str:

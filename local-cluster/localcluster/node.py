@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 from pathlib import Path
 
 from localcluster import cgroups, network
@@ -22,14 +21,10 @@ from localcluster.shell import run
 # Sockets of the kubelet and the shims lie deep below the folder, and a socket's address has room for 107 bytes.
 LONGEST_DIRECTORY = 60
 
-# Folders outside ours that kubelet, containerd and the CNI plug-ins insist on. Those that were not there before go.
-HOST_FOLDERS = (
-    "/var/lib/kubelet",
-    "/var/log/containers",
-    "/run/containerd",
-    "/var/lib/cni",
-    "/usr/libexec/kubernetes",
-)
+# Folders outside ours that kubelet, shims and CNI plug-ins insist on. Those that were not there before are
+# removed again, if nobody else has put anything there meanwhile.
+HOST_FOLDERS = ("/var/lib/kubelet", "/var/log/containers", "/run/containerd", "/var/lib/cni")
+KUBELET_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
 HOST_FOLDERS_FILE = "host-folders.json"
 POD_LOG_LINKS = Path("/var/log/containers")
 
@@ -164,9 +159,7 @@ class Node:
             # Images come from no registry, so one that is collected would be lost; and a developer's full disk
             # is no reason to evict his pods.
             "imageGCHighThresholdPercent": 100,
-            "evictionHard": {
-                name: "0%" for name in ("imagefs.available", "nodefs.available", "nodefs.inodesFree")
-            },
+            "evictionHard": dict.fromkeys(("imagefs.available", "nodefs.available", "nodefs.inodesFree"), "0%"),
         }
 
     def _program(self, name: str, *arguments: str) -> Program:
@@ -174,13 +167,22 @@ class Node:
 
     def _remove_log_links(self) -> None:
         for link in POD_LOG_LINKS.glob("*.log"):
-            if link.is_symlink() and Path(os.readlink(link)).is_relative_to(self._directory):
+            if link.is_symlink() and link.readlink().is_relative_to(self._directory):
                 link.unlink(missing_ok=True)
 
     def _remove_host_folders(self) -> None:
-        for folder in read_json(self._directory / HOST_FOLDERS_FILE).get("made", []):
-            if folder in HOST_FOLDERS:
-                shutil.rmtree(folder, ignore_errors=True)
+        made = [folder for folder in HOST_FOLDERS if folder in self._made_host_folders()]
+        if str(KUBELET_SOCKET).startswith(tuple(made)):
+            KUBELET_SOCKET.unlink(missing_ok=True)
+        for top in made:
+            for folder, _, _ in os.walk(top, topdown=False):
+                try:
+                    Path(folder).rmdir()
+                except OSError:
+                    pass  # not empty: somebody else's
+
+    def _made_host_folders(self) -> list[str]:
+        return list(read_json(self._directory / HOST_FOLDERS_FILE).get("made", []))
 
 
 def mounts_below(directory: Path) -> list[Path]:

@@ -43,6 +43,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "{directory}/runc"
 
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni_folder}"
@@ -75,12 +76,8 @@ class Runtime:
                 cni_folder=cni_folder,
             ),
         )
-        self._processes.start(
-            Program(name="containerd", argv=["containerd", "--config", str(config)], environment={})
-        )
-        self._processes.wait_until_ready(
-            "containerd", lambda: succeeds([*self._ctr(), "version"]), READY_SECONDS
-        )
+        self._processes.start(Program(name="containerd", argv=["containerd", "--config", str(config)], environment={}))
+        self._processes.wait_until_ready("containerd", lambda: succeeds([*self._ctr(), "version"]), READY_SECONDS)
 
     def import_image(self, archive: Path) -> None:
         """Make an image archive known to the kubelet. Importing the same one again does nothing new."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from localcluster.errors import ClusterError
 
-# Below the range from which the kernel takes ports for outgoing connections: a restarted server must find its port free.
+# Below the kernel's range for outgoing connections: a restarted server must find its port free.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 PORT_ATTEMPTS = 200
 

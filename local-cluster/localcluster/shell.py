@@ -12,9 +12,7 @@ from localcluster.errors import ClusterError
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
     """The command's output; a failure ends with what it wrote."""
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL
-    )
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
         raise ClusterError(f"`{' '.join(words)}` failed with {done.returncode}:\n{said[-2000:]}")
