@@ -516,7 +516,7 @@ def tls_context(cluster: Cluster) -> ssl.SSLContext | None:
         raise CredentialsError(
             f"{cluster.origin}: certificate-authority holds no usable PEM: {error}"
         ) from error
-    # Kubernetes' own certificates lack what RFC 5280 asks for (authority key identifiers); Python >= 3.13 insists.
+    # Kubernetes' own CAs lack key identifiers, which RFC 5280 asks for and Python from 3.13 on insists on.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     if cluster.insecure:
         context.check_hostname = False
@@ -533,7 +533,7 @@ def show_certificate(context: ssl.SSLContext, pair: KeyPair, origin: str) -> Non
         file.write(pair.certificate.rstrip() + b"\n" + pair.key)
         file.flush()
         try:
-            context.load_cert_chain(file.name, password="")  # so that no key asks for one
+            context.load_cert_chain(file.name, password="")  # so that nobody is asked
         except (ssl.SSLError, ValueError) as error:
             message = f"{origin}: client-certificate and client-key are no pair of usable PEM: {error}"
             raise CredentialsError(message) from error

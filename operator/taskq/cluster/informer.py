@@ -250,9 +250,7 @@ class Informer(Generic[T]):
                 try:
                     await self._list()
                 except RequestError as error:
-                    reason = (
-                        "list_expired" if isinstance(error, ApiError) and error.is_gone else "list_failed"
-                    )
+                    reason = "list_expired" if isinstance(error, ApiError) and error.is_gone else "list_failed"
                     self.restarts[reason] += 1
                     logger.warning("listing %s failed: %s", self._source.plural, error)
                     await backoff.wait(error)
@@ -290,13 +288,13 @@ class Informer(Generic[T]):
     async def _take_page(self, items: list[msgspec.Raw], seen: set[str]) -> None:
         removed = self._removed
         assert removed is not None
-        for index, raw in enumerate(items, 1):
+        for index, raw in enumerate(items):
+            if index % TURN == 0:
+                await asyncio.sleep(0)
             found = _identify(raw)
             if removed.get(found.uid, -1) < found.resource_version:
                 seen.add(found.uid)
                 self._apply(raw)
-            if index % TURN == 0:
-                await asyncio.sleep(0)
 
     async def _watch_once(self, backoff: _Backoff) -> None:
         """Watch until it ends for whatever reason, then do what that reason asks for."""

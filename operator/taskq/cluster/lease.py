@@ -114,7 +114,7 @@ class Lease:
         async def elected() -> None:
             await on_elected()
 
-        if not await self._stand_by():
+        if not await self._stand_by() or self._over.is_set():
             return
         logger.info("elected leader as %s", self._identity)
         guards = {asyncio.create_task(self._keep()), asyncio.create_task(self._guard())}
@@ -226,6 +226,8 @@ class Lease:
 
     async def _renew(self) -> None:
         for _ in range(2):
+            if self.age >= self._give_up:  # after a suspend we may come here before the guard does
+                self._lose(f"not renewed for {self.age:.1f} s")
             if self._over.is_set():
                 return
             left = max(min(self._give_up - self.age, self._deadline), RETRY_SECONDS)
