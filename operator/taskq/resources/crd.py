@@ -96,9 +96,9 @@ KINDS = (
         Task,
         "tqt",
         (
-            # A waiting Task has no status of its own yet: then its spec says what it can.
-            Column("Queue", ".['status.queueName','spec.queueName']"),
-            Column("Pri", ".['status.effectivePriority','spec.priority']", "integer"),
+            # A waiting Task has no such status yet; the wildcard lets its spec say what it can.
+            Column("Queue", ".*.queueName"),
+            Column("Pri", ".*['effectivePriority','priority']", "integer"),
             Column("Status", ".status.phase"),
             Column("Attempt", ".status.attempt", "integer"),
             Column("Reason", ".status.reason"),
