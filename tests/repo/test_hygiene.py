@@ -18,7 +18,7 @@ LINKED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:root|work|home/[a-z]+)/")
 OF_A_MACHINE = re.compile(r"--(?:extra-)?index-ur[l]|--trusted-hos[t]|--find-link[s]|/pypi/simpl[e]")
 OF_A_TOOL = re.compile(
-    r"(?i)\b(?:assistant[s]?\b|chatgp[t]|opena[i]|anthropi[c]|claud[e]|copilo[t]|language mode[l]|ai[- ]generate[d]|"
+    r"(?i)\b(?:assistan[t]s?\b|chatgp[t]|opena[i]|anthropi[c]|claud[e]|copilo[t]|language mode[l]|ai[- ]generate[d]|"
     r"co-authored-b[y]|(?:this|earlier|previous|last) sessio[n]\b|context windo[w]|sub-?agen[t])"
 )
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "NPM_CONFIG_REGISTRY", "GOPROXY")
