@@ -128,8 +128,7 @@ class Metadata(Model):
         Field(
             max_length=MAX_LABELS,
             description=(
-                f"Labels of the created object, at most {MAX_LABELS}. Keys under {GROUP}/ belong to the "
-                "operator."
+                f"Labels of the created object, at most {MAX_LABELS}. Keys under {GROUP}/ belong to the operator."
             ),
             json_schema_extra=rules(
                 forbidden(
@@ -176,9 +175,7 @@ Conditions = Annotated[
     list[Condition],
     Field(
         max_length=MAX_CONDITIONS,
-        description=(
-            "The state of the object as conditions: the part of the status that programs may rely on."
-        ),
+        description=("The state of the object as conditions: the part of the status that programs may rely on."),
         json_schema_extra=list_map("type"),
     ),
 ]
@@ -189,9 +186,7 @@ class Status(Model):
 
     observed_generation: Annotated[
         Generation | None,
-        Field(
-            description="The metadata.generation that the operator has seen; -1 until it has seen the object."
-        ),
+        Field(description="The metadata.generation that the operator has seen; -1 until it has seen the object."),
     ] = None
     conditions: Conditions | None = None
 

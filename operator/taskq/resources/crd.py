@@ -219,9 +219,7 @@ def _checked_bounds(made: Schema, path: str) -> Schema:
         raise TypeError(f"{path}: a structural schema needs one type")
     wanted = [{"maxProperties"}] if "additionalProperties" in made else BOUNDS.get(made["type"], ())
     if wanted and not any(bounds <= made.keys() for bounds in wanted):
-        raise TypeError(
-            f"{path}: without {' or '.join(', '.join(sorted(b)) for b in wanted)} it is unbounded"
-        )
+        raise TypeError(f"{path}: without {' or '.join(', '.join(sorted(b)) for b in wanted)} it is unbounded")
     if made["type"] != "integer":
         return {}
     narrow = made["minimum"] >= INT32_MIN and made["maximum"] <= INT32_MAX
@@ -359,18 +357,14 @@ def files(directory: Path | None, docs: Path | None) -> dict[Path, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the generated files; the exit code is 1 when a checked file is not current."""
-    parser = argparse.ArgumentParser(
-        prog="python -m taskq.resources.crd", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m taskq.resources.crd", description=__doc__.splitlines()[0])
     parser.add_argument("directory", nargs="?", type=Path, help="folder of the CRDs")
     parser.add_argument("--docs", type=Path, help="file of the field reference")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not current")
     given = parser.parse_args(arguments)
     if not (made := files(given.directory, given.docs)):
         parser.error("nothing to do: name the folder of the CRDs, or --docs FILE, or both")
-    stale = [
-        path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         print(f"{path}: {'not current; run without --check' if given.check else 'written'}")
         if not given.check:

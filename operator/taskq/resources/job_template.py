@@ -34,9 +34,7 @@ class Container(OpenModel):
 
     name: Annotated[
         str,
-        Field(
-            min_length=1, max_length=MAX_NAME_LENGTH, description="Name of the container, unique in the pod."
-        ),
+        Field(min_length=1, max_length=MAX_NAME_LENGTH, description="Name of the container, unique in the pod."),
     ]
 
 
@@ -143,8 +141,7 @@ class JobSpec(OpenModel):
             ),
             forbidden(
                 "!has(self.managedBy)",
-                "managedBy must not be set: the queue only follows Jobs that Kubernetes itself runs; "
-                "remove it",
+                "managedBy must not be set: the queue only follows Jobs that Kubernetes itself runs; remove it",
                 path=".managedBy",
             ),
         )
@@ -161,9 +158,7 @@ class JobSpec(OpenModel):
     ] = None
     manual_selector: Annotated[bool | None, Field(description="Must not be true.")] = None
     selector: Annotated[AnyObject | None, Field(description="Must not be set.")] = None
-    managed_by: Annotated[
-        str | None, Field(max_length=MAX_DECLARED_STRING, description="Must not be set.")
-    ] = None
+    managed_by: Annotated[str | None, Field(max_length=MAX_DECLARED_STRING, description="Must not be set.")] = None
     pod_failure_policy: Annotated[
         PodFailurePolicy | None, Field(description="As in batch/v1, but without the action Ignore.")
     ] = None

@@ -36,8 +36,7 @@ class Timeouts(Model):
         json_schema_extra=rules(
             rule(
                 "!has(self.softSeconds) || !has(self.hardSeconds) || self.hardSeconds > self.softSeconds",
-                "hardSeconds must be greater than softSeconds: what lies between them is the time to clean "
-                "up",
+                "hardSeconds must be greater than softSeconds: what lies between them is the time to clean up",
                 path=".hardSeconds",
             )
         )
@@ -109,9 +108,7 @@ class Backoff(Model):
         Field(
             ge=0,
             le=MAX_BACKOFF_SECONDS,
-            description=(
-                f"No wait is longer than so many seconds (before jitter), {BACKOFF_MAX_SECONDS} by default."
-            ),
+            description=(f"No wait is longer than so many seconds (before jitter), {BACKOFF_MAX_SECONDS} by default."),
         ),
     ] = BACKOFF_MAX_SECONDS
     jitter_percent: Annotated[
@@ -177,14 +174,11 @@ class RetryPolicy(Model):
             ge=1,
             le=MAX_ATTEMPTS_LIMIT,
             description=(
-                f"Attempts in all, the first one included; {DEFAULT_MAX_ATTEMPTS} by default, that is no "
-                "retry."
+                f"Attempts in all, the first one included; {DEFAULT_MAX_ATTEMPTS} by default, that is no retry."
             ),
         ),
     ] = DEFAULT_MAX_ATTEMPTS
-    backoff: Annotated[Backoff, Field(description="The wait between a failed attempt and the next one.")] = (
-        Backoff()
-    )
+    backoff: Annotated[Backoff, Field(description="The wait between a failed attempt and the next one.")] = Backoff()
     rules: Annotated[
         list[RetryRule] | None,
         Field(
@@ -203,9 +197,7 @@ class Ttl(Model):
 
     after_success_seconds: Annotated[
         SecondsOrZero | None,
-        Field(
-            description=f"Seconds to keep a Task that Succeeded; {DEFAULT_TTL_SECONDS} (24 h) unless given."
-        ),
+        Field(description=f"Seconds to keep a Task that Succeeded; {DEFAULT_TTL_SECONDS} (24 h) unless given."),
     ] = None
     after_failure_seconds: Annotated[
         SecondsOrZero | None,

@@ -71,13 +71,9 @@ class ScheduleSpec(Model):
 class ScheduleStatus(Status):
     """What the Schedule has done and does next."""
 
-    last_schedule_time: Annotated[
-        Time | None, Field(description="The tick for which a Task was last created.")
-    ] = None
+    last_schedule_time: Annotated[Time | None, Field(description="The tick for which a Task was last created.")] = None
     next_schedule_time: Annotated[Time | None, Field(description="The next tick.")] = None
-    last_task_name: Annotated[ObjectName | None, Field(description="The Task that was created for it.")] = (
-        None
-    )
+    last_task_name: Annotated[ObjectName | None, Field(description="The Task that was created for it.")] = None
 
 
 class Schedule(Model):

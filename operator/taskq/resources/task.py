@@ -85,8 +85,7 @@ ROOT_RULES = (
         path=".spec",
     ),
     forbidden(
-        f"!({_ENDED}) || (has(self.status) && has(self.status.phase) && self.status.phase == "
-        "oldSelf.status.phase)",
+        f"!({_ENDED}) || (has(self.status) && has(self.status.phase) && self.status.phase == oldSelf.status.phase)",
         "phase cannot change once the Task has ended",
         path=".status.phase",
     ),
@@ -111,9 +110,7 @@ class Cancellation(Model):
             )
         ),
     ] = CancellationMode.GRACEFUL
-    reason: Annotated[
-        Text | None, Field(description="Why, for people; it ends up in the Task's conditions.")
-    ] = None
+    reason: Annotated[Text | None, Field(description="Why, for people; it ends up in the Task's conditions.")] = None
 
 
 class TaskFields(Model):
@@ -151,9 +148,7 @@ class TaskFields(Model):
     template_ref: Annotated[
         TemplateRef | None,
         Field(
-            description=(
-                "A TaskTemplate to take the Job from. Exactly one of jobTemplate and templateRef. Immutable."
-            )
+            description=("A TaskTemplate to take the Job from. Exactly one of jobTemplate and templateRef. Immutable.")
         ),
     ] = None
     suspend: Annotated[
@@ -174,11 +169,7 @@ class TaskFields(Model):
     ] = None
     timeouts: Annotated[
         Timeouts | None,
-        Field(
-            description=(
-                "Limits of one attempt. Given, it replaces the queue's taskDefaults.timeouts as a whole."
-            )
-        ),
+        Field(description=("Limits of one attempt. Given, it replaces the queue's taskDefaults.timeouts as a whole.")),
     ] = None
     retry_policy: Annotated[
         RetryPolicy | None,
@@ -232,11 +223,7 @@ class TaskStatus(Status):
     queue_name: Annotated[ObjectName | None, Field(description="The queue in use.")] = None
     phase: Annotated[
         Phase | None,
-        Field(
-            description=(
-                "Where the Task stands, for display and selectors; programs should read the conditions."
-            )
-        ),
+        Field(description=("Where the Task stands, for display and selectors; programs should read the conditions.")),
     ] = None
     reason: Annotated[Text | None, Field(description="Why it stands there, as one word.")] = None
     message: Annotated[
@@ -255,9 +242,7 @@ class TaskStatus(Status):
     queued_time: Annotated[Time | None, Field(description="When the Task could first have started.")] = None
     start_time: Annotated[Time | None, Field(description="When the first attempt started.")] = None
     completion_time: Annotated[Time | None, Field(description="When the Task ended.")] = None
-    next_attempt_time: Annotated[Time | None, Field(description="The earliest time of the next attempt.")] = (
-        None
-    )
+    next_attempt_time: Annotated[Time | None, Field(description="The earliest time of the next attempt.")] = None
     result: Annotated[
         str | None,
         Field(
@@ -285,6 +270,6 @@ class Task(Model):
     model_config = ConfigDict(json_schema_extra=rules(*ROOT_RULES))
 
     spec: Annotated[TaskSpec, Field(description="What the Task runs, when, and how often it is tried.")]
-    status: Annotated[TaskStatus, Field(description="What became of the Task; written by the operator.")] = (
-        TaskStatus(observed_generation=UNOBSERVED_GENERATION, phase=Phase.PENDING)
+    status: Annotated[TaskStatus, Field(description="What became of the Task; written by the operator.")] = TaskStatus(
+        observed_generation=UNOBSERVED_GENERATION, phase=Phase.PENDING
     )

@@ -32,9 +32,7 @@ class TaskDefaults(Model):
     starting_deadline_seconds: Annotated[
         Seconds | None,
         Field(
-            description=(
-                "Seconds within which a Task must have started, else it ends as Expired. No limit by default."
-            )
+            description=("Seconds within which a Task must have started, else it ends as Expired. No limit by default.")
         ),
     ] = None
     timeouts: Annotated[
@@ -44,9 +42,9 @@ class TaskDefaults(Model):
         RetryPolicy | None,
         Field(description="How a failed Task is tried again, for Tasks that give no retryPolicy."),
     ] = None
-    ttl: Annotated[
-        Ttl | None, Field(description="How long a finished Task is kept, for Tasks that give no ttl.")
-    ] = None
+    ttl: Annotated[Ttl | None, Field(description="How long a finished Task is kept, for Tasks that give no ttl.")] = (
+        None
+    )
 
 
 class TaskQueueSpec(Model):
@@ -55,8 +53,7 @@ class TaskQueueSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "self.priorityOrder != 'LowestFirst' || "
-                "(has(self.taskDefaults) && has(self.taskDefaults.priority))",
+                "self.priorityOrder != 'LowestFirst' || (has(self.taskDefaults) && has(self.taskDefaults.priority))",
                 "taskDefaults.priority must be set with priorityOrder LowestFirst, else Tasks without a "
                 f"priority ({DEFAULT_PRIORITY}) would go before all others",
                 path=".taskDefaults.priority",
@@ -123,9 +120,7 @@ class TaskQueueStatus(Status):
     oldest_pending_time: Annotated[
         Time | None, Field(description="Since when the oldest pending Task could have started.")
     ] = None
-    last_start_time: Annotated[
-        Time | None, Field(description="When an attempt of this queue last started.")
-    ] = None
+    last_start_time: Annotated[Time | None, Field(description="When an attempt of this queue last started.")] = None
 
 
 class TaskQueue(Model):
@@ -135,15 +130,14 @@ class TaskQueue(Model):
         json_schema_extra=rules(
             rule(
                 f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
-                f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as it becomes the label "
-                f"{LABEL_QUEUE}",
+                f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as it becomes the label {LABEL_QUEUE}",
             )
         )
     )
 
-    spec: Annotated[
-        TaskQueueSpec, Field(description="How the queue works; everything in it is optional.")
-    ] = TaskQueueSpec()
-    status: Annotated[
-        TaskQueueStatus, Field(description="How the queue stands; written by the operator.")
-    ] = TaskQueueStatus(observed_generation=UNOBSERVED_GENERATION)
+    spec: Annotated[TaskQueueSpec, Field(description="How the queue works; everything in it is optional.")] = (
+        TaskQueueSpec()
+    )
+    status: Annotated[TaskQueueStatus, Field(description="How the queue stands; written by the operator.")] = (
+        TaskQueueStatus(observed_generation=UNOBSERVED_GENERATION)
+    )

@@ -35,8 +35,7 @@ class TaskTemplate(Model):
         json_schema_extra=rules(
             rule(
                 f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
-                f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as a Task's "
-                "templateRef.name has",
+                f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as a Task's templateRef.name has",
             )
         )
     )
