@@ -80,9 +80,7 @@ def _identity() -> str:
     return f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
 
 
-def _knob(
-    group: str, default: Any, low: float | None = None, high: float | None = None, *, allowed: str = ""
-) -> Any:
+def _knob(group: str, default: Any, low: float | None = None, high: float | None = None, *, allowed: str = "") -> Any:
     """A field with its group in the help, its bounds, or in words the values it takes."""
     extra: dict[str, Any] = {"group": group, "allowed": allowed}
     return Field(default=default, ge=low, le=high, json_schema_extra=extra)
@@ -150,9 +148,7 @@ class Settings(BaseModel):
     """Act only while holding a Lease, also with one replica: a rolling update has two for a moment. False is
     for a process of which there is certainly no second."""
 
-    lease_name: ObjectName = _knob(
-        LEASE, "taskq-operator", allowed="a name of lower-case letters, digits, '-' and '.'"
-    )
+    lease_name: ObjectName = _knob(LEASE, "taskq-operator", allowed="a name of lower-case letters, digits, '-' and '.'")
     """Name of the Lease. Operators that serve different namespaces need different ones."""
 
     lease_namespace: Label = _computed(
@@ -270,9 +266,7 @@ class Settings(BaseModel):
         parser = _parser()
         known, unknown = parser.parse_known_args(argv)
         if unknown:
-            parser.error(
-                f"unknown argument {unknown[0]!r}{_near(unknown[0], map(flag_of, cls.model_fields))}"
-            )
+            parser.error(f"unknown argument {unknown[0]!r}{_near(unknown[0], map(flag_of, cls.model_fields))}")
         flags = {name: value for name, value in vars(known).items() if value is not None}
         file = flags.pop(CONFIG, "") or env.get(variable_of(CONFIG), "")
         given = _read_file(file, parser.error) if file else {}

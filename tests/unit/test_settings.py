@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -305,9 +306,7 @@ def test_every_setting_says_what_it_means():
 def test_the_reference_page_is_current(tmp_path):
     """Made anew from the model, with the command that the page names, it is what is committed."""
     page = tmp_path / "settings.md"
-    subprocess.run(
-        [sys.executable, "-m", "taskq.settings", "--docs", str(page)], check=True, cwd=ROOT / "operator"
-    )
+    subprocess.run([sys.executable, "-m", "taskq.settings", "--docs", str(page)], check=True, cwd=ROOT / "operator")
     assert page.read_text() == (ROOT / "docs/reference/settings.md").read_text()
 
 
@@ -344,3 +343,9 @@ def test_no_setting_can_be_set_by_a_service():
 def test_an_address_is_host_and_port(address, parts):
     """IPv6 in brackets, as in a URL; no host is every interface."""
     assert split_address(address) == parts
+
+
+def test_every_setting_is_used():
+    """A knob that turns nothing is a promise broken in silence."""
+    code = "\n".join(p.read_text() for p in (ROOT / "operator").rglob("*.py") if p.name != "settings.py")
+    assert not [name for name in Settings.model_fields if not re.search(rf"\bsettings\.{name}\b", code)]
