@@ -136,7 +136,7 @@ KINDS = (
             READY,
             Column("Every", ".spec.everySeconds", "integer"),
             Column("Suspend", ".spec.suspend", "boolean"),
-            Column("Last-Schedule", ".status.lastScheduleTime", "date"),
+            Column("Last", ".status.lastScheduleTime", "date"),
             # As a string: kubectl shows a date in the future as <invalid>.
             Column("Next", ".status.nextScheduleTime"),
             AGE,
