@@ -65,10 +65,13 @@ _decode_pods = msgspec.json.Decoder(_PodList).decode
 class Observer(Protocol):
     """Told of what has happened, after it has: metrics and Events hang on it."""
 
+    def posting(self, launch: Launch) -> None:
+        """A Job is about to be created."""
+
     def launched(self, task: Task, job: Job, queue: Key) -> None:
         """A Job was created."""
 
-    def refused(self, task: Key, queue: Key, reason: str) -> None:
+    def refused(self, queue: Key, reason: str) -> None:
         """The API server refused a Job."""
 
     def written(self, task: Task, write: WriteStatus) -> None:
@@ -164,6 +167,7 @@ class Effects:
             if not self._may_write():
                 self._observer.late_post()
                 return self._board.not_launched(launch, None, self._clock.now())
+            self._observer.posting(launch)
             try:
                 reply = await self._api.request(
                     "POST",
@@ -252,7 +256,7 @@ class Effects:
 
     def _refuse(self, launch: Launch, reason: str, text: str) -> None:
         logger.warning("Job %s of Task %s refused: %s", launch.job.name, launch.task, text or reason)
-        self._observer.refused(launch.task, launch.queue, reason)
+        self._observer.refused(launch.queue, reason)
         self._board.not_launched(launch, (reason, text) if text else None, self._clock.now())
 
     async def _pause(self, tries: int, error: ApiError | None = None) -> None:

@@ -417,6 +417,11 @@ class Board:
         """The Job of the Task's current attempt, if it is known."""
         return self._jobs.get(job_key(task))
 
+    def queue_of(self, job: Job) -> QueueState | None:
+        """The queue that a Job belongs to."""
+        key = _queue_of(job)
+        return self.queues.get(key) if key else None
+
     def pods_of(self, job: Key) -> tuple[Pod, ...]:
         """The known pods of a Job."""
         return tuple(self._pods.get(job, {}).values())

@@ -1,0 +1,92 @@
+"""The composition root: settings, logs, clock, cluster, operator, probes and kopf, and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sys
+
+from taskq import __version__
+from taskq.clock import SystemClock
+from taskq.cluster import credentials
+from taskq.cluster.session import Session
+from taskq.controller import handlers
+from taskq.controller.replica import Operator
+from taskq.errors import TaskQError
+from taskq.observability import logs
+from taskq.observability.metrics import Metrics
+from taskq.observability.server import Server
+from taskq.settings import Settings, unknown_variables
+
+logger = logging.getLogger("taskq")
+
+
+def main() -> None:
+    """Run the operator until a signal (exit code 0), or until it can't go on (1)."""
+    settings = Settings.load(sys.argv[1:], os.environ)
+    logs.configure(settings.log_format, settings.log_level)
+    for name in unknown_variables(os.environ):
+        logger.warning("the environment variable %s sets nothing", name)
+    try:
+        sys.exit(asyncio.run(serve(settings)))
+    except TaskQError as error:
+        logger.error("%s", error)  # noqa: TRY400 - a wrong kubeconfig or a taken port needs no traceback
+        sys.exit(1)
+
+
+async def serve(settings: Settings) -> int:
+    """Run one replica; the exit code is 0 only after an orderly stop."""
+    clock = SystemClock()
+    metrics = Metrics(max_queues=settings.metrics_max_queues)
+    cluster = credentials.load(clock, kubeconfig=settings.kubeconfig, context=settings.context)
+    session = Session(
+        cluster,
+        clock,
+        pool_limit=settings.api_connections,
+        inactivity_seconds=settings.watch_inactivity_seconds,
+        observe=metrics.api_request,
+    )
+    async with session:
+        operator = Operator(session, settings, clock, metrics, jitter=random.Random().random)  # noqa: S311
+        server = Server(settings.http_address, metrics, health={}, ready={"caches": operator.unsynced})
+        await server.start()
+        logger.info("taskq-operator %s serves %s at %s", __version__, _scope(settings), session.server)
+        try:
+            return await _run_beside_kopf(operator, session, settings)
+        finally:
+            await server.stop()
+
+
+async def _run_beside_kopf(operator: Operator, session: Session, settings: Settings) -> int:
+    """Start our tasks before kopf's: at its exit kopf cancels whatever was started after it."""
+    stop_flag = asyncio.Event()
+    running = asyncio.create_task(operator.run(), name="operator")
+    running.add_done_callback(lambda _: stop_flag.set())
+    stopped = False
+
+    async def stop() -> None:
+        nonlocal stopped
+        stopped = not running.done()
+        await operator.stop()
+
+    registry = handlers.registry(session, wake=operator.dispatcher.wake, stop=stop)
+    await handlers.run(registry, namespaces=settings.namespaces, stop_flag=stop_flag)
+    if stopped:
+        running.cancel()
+        logger.info("stopped")
+        return 0
+    if not running.cancelled() and running.done() and (error := running.exception()):
+        logger.critical("the operator failed", exc_info=error)
+    else:
+        logger.critical("the lease is lost: exiting, so that nothing of this term goes on")
+    return 1
+
+
+def _scope(settings: Settings) -> str:
+    return f"namespaces {', '.join(settings.namespaces)}" if settings.namespaces else "the whole cluster"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What has happened, told to metrics, Events and clean-up: always after the write that made it true."""
+
+from __future__ import annotations
+
+import logging
+
+from taskq.clock import Clock
+from taskq.cluster.events import Events
+from taskq.cluster.retention import Retention
+from taskq.domain import policy
+from taskq.domain.actions import Launch, Note, WriteStatus
+from taskq.domain.model import Job, Key, Task, seconds
+from taskq.domain.reasons import Reason
+from taskq.observability.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Observer:
+    """Implements what the effects want to tell."""
+
+    def __init__(self, metrics: Metrics, events: Events, retention: Retention, clock: Clock) -> None:
+        """Pass everything on."""
+        self._metrics = metrics
+        self._events = events
+        self._retention = retention
+        self._clock = clock
+        self._freed: dict[Key, float] = {}
+
+    def slot_freed(self, queue: Key) -> None:
+        """A Job has finished while others of its queue wait."""
+        self._freed.setdefault(queue, self._clock.uptime())
+
+    def posting(self, launch: Launch) -> None:
+        """A Job is about to be created."""
+        freed = self._freed.pop(launch.queue, None)
+        if freed is not None:
+            self._metrics.completion_to_launch.observe(self._clock.uptime() - freed)
+
+    def launched(self, task: Task, job: Job, queue: Key) -> None:
+        """A Job was created."""
+        if task.settled_attempt:
+            self._metrics.task_retried(*queue)
+        else:
+            self._metrics.task_started(*queue, self._clock.now() - policy.due_time(task))
+        logger.debug(
+            "started attempt %d of Task %s as Job %s", task.current_attempt, task.metadata.key, job.metadata.name
+        )
+
+    def refused(self, queue: Key, reason: str) -> None:
+        """The API server refused a Job."""
+        self._metrics.launch_refused(*queue, reason)
+
+    def written(self, task: Task, write: WriteStatus) -> None:
+        """A status stands."""
+        note = write.note
+        if task.is_terminal:
+            self._retention.add(task)
+        if note is None:
+            return
+        if note.reason != Reason.SUCCEEDED:  # a plain success needs no Event: its status says it
+            self._events.emit(task, note.reason, note.message, warning=note.warning)
+        logger.info("Task %s: %s: %s", task.metadata.key, note.reason, note.message)
+        self._measure(task, note)
+
+    def _measure(self, task: Task, note: Note) -> None:
+        outcome, queue = note.outcome, task.queue
+        if note.attempt_failed:
+            self._metrics.attempt_failed(*queue, note.attempt_failed)
+        if outcome and outcome.started and note.launched:
+            self._metrics.attempt_running(*queue, outcome.started - note.launched)
+        if note.result:
+            ran = outcome.ended - (_first_start(task) or outcome.started or outcome.ended) if outcome else None
+            self._metrics.task_finished(*queue, note.result, ran)
+
+    def conflicted(self) -> None:
+        """A status write met a newer version of its Task."""
+        self._metrics.status_write_conflicts.inc()
+
+    def late_post(self) -> None:
+        """A request of a leader that had lost its lease was stopped at the last moment."""
+        self._metrics.stale_leader_posts.inc()
+
+
+def _first_start(task: Task) -> float | None:
+    attempts = task.status.attempts
+    return seconds(attempts[0].start_time) if attempts and attempts[0].start_time else None

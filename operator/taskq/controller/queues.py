@@ -1,0 +1,73 @@
+"""Writes the status of every TaskQueue, at most once in its interval, and only when it says something new."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from taskq.clock import Clock
+from taskq.cluster.effects import MERGE_PATCH, TASKS
+from taskq.cluster.retention import Retention
+from taskq.cluster.session import Api
+from taskq.cluster.store import Store, decode_queue
+from taskq.domain.board import Board
+from taskq.domain.model import Queue
+from taskq.domain.queue_status import queue_patch
+from taskq.errors import RequestError
+
+logger = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class QueueStatuses:
+    """The only writer of TaskQueues' statuses."""
+
+    def __init__(
+        self,
+        api: Api,
+        board: Board,
+        queues: Store[Queue],
+        retention: Retention,
+        clock: Clock,
+        *,
+        may_write: Callable[[], bool],
+        every_seconds: float,
+    ) -> None:
+        """Nothing is written before :meth:`run`."""
+        self._api = api
+        self._board = board
+        self._queues = queues
+        self._retention = retention
+        self._clock = clock
+        self._may_write = may_write
+        self._every = every_seconds
+
+    async def run(self) -> None:
+        """Compare and write until cancelled."""
+        while True:
+            finished = self._retention.all_counts()
+            for queue in list(self._queues):
+                state = self._board.queues.get(queue.metadata.key)
+                if state is None:
+                    continue
+                kept = finished.get(queue.metadata.key, Counter())
+                patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now())
+                if patch and self._may_write():
+                    await self._write(queue, patch)
+            await asyncio.sleep(self._every)
+
+    async def _write(self, queue: Queue, patch: dict[str, object]) -> None:
+        meta = queue.metadata
+        body = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, "status": patch}
+        path = f"{TASKS}/namespaces/{meta.namespace}/taskqueues/{meta.name}/status"
+        try:
+            reply = await self._api.request("PATCH", path, body=_encode(body), content_type=MERGE_PATCH)
+            if reply.status not in (404, 409):  # gone or changed meanwhile: the watch tells, the next round writes
+                self._queues.apply(decode_queue(reply.checked().body))
+        except RequestError as error:
+            logger.warning("status of TaskQueue %s not written: %s", meta.key, error)

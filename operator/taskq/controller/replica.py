@@ -1,0 +1,258 @@
+"""The operator without its framework: informers, board, dispatcher, lease and clean-up, given an API and a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from taskq.clock import Clock
+from taskq.cluster.effects import JOBS, PODS, TASKS, Effects, Stores
+from taskq.cluster.events import Events
+from taskq.cluster.informer import Informer, ObjectId, Source
+from taskq.cluster.lease import Lease
+from taskq.cluster.retention import Retention
+from taskq.cluster.session import Api
+from taskq.cluster.store import Known, Store, TaskDecoder, decode_job, decode_pod, decode_queue, decode_template
+from taskq.controller.dispatcher import Dispatcher
+from taskq.controller.observer import Observer
+from taskq.controller.queues import QueueStatuses
+from taskq.domain import policy
+from taskq.domain.board import Board, Limits
+from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task, Template
+from taskq.observability.metrics import Metrics, QueueFacts
+from taskq.resources.common import DEFAULT_QUEUE, LABEL_TASK
+from taskq.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Known)
+
+
+class Operator:
+    """One replica: it keeps its caches warm from the start, and acts while it holds the lease."""
+
+    def __init__(
+        self, api: Api, settings: Settings, clock: Clock, metrics: Metrics, *, jitter: Callable[[], float]
+    ) -> None:
+        """Wire everything; nothing is requested before :meth:`run`. ``jitter`` returns [0, 1)."""
+        self._api = api
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._jitter = jitter
+        self.lease = self._make_lease()
+        self.board = Board(_limits(settings))
+        self.queues: Store[Queue] = Store(self._on_queue)
+        self.templates: Store[Template] = Store(self._on_template)
+        self.stores = Stores(tasks=Store(self._on_task), jobs=Store(self._on_job), pods=Store(self._on_pod))
+        self._decode_task = TaskDecoder(settings.raw_limit_bytes)
+        self.informers = list(self._make_informers())
+        self._retention = Retention(
+            api,
+            clock,
+            rules_of=self._rules_of,
+            may_write=self._may_write,
+            namespaces=settings.namespaces,
+            scan_seconds=settings.retention_scan_seconds,
+            chunk_size=settings.list_chunk_size,
+        )
+        self._events = Events(api, clock, per_second=settings.events_per_second)
+        self._observer = Observer(metrics, self._events, self._retention, clock)
+        self.effects = Effects(
+            api,
+            self.board,
+            self.stores,
+            clock=clock,
+            decode_task=self._decode_task,
+            may_write=self._may_write,
+            observer=self._observer,
+            create_timeout=settings.create_timeout_seconds,
+            request_timeout=settings.request_timeout_seconds,
+        )
+        self.dispatcher = Dispatcher(self.board, self.effects, clock, measure=metrics.decision_duration.observe)
+        self._statuses = QueueStatuses(
+            api,
+            self.board,
+            self.queues,
+            self._retention,
+            clock,
+            may_write=self._may_write,
+            every_seconds=settings.queue_status_seconds,
+        )
+        metrics.feed(queues=self._queue_facts, informers=lambda: self.informers)
+        self._leading = False
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch, stand by, lead; returns when the lease is lost or given back, raises what nobody foresaw."""
+        async with asyncio.TaskGroup() as group:
+            watches = [group.create_task(informer.run()) for _, informer in self.informers]
+            watches.append(group.create_task(self._metrics.watch_loop(self._clock)))
+            await self._while_synced()
+            if self._settings.leader_election:
+                await self.lease.run(self._lead)
+            else:
+                await self._lead()
+            for watch in watches:
+                watch.cancel()
+
+    async def stop(self) -> None:
+        """Begin nothing new, let what is under way end, and give the lease back."""
+        self.dispatcher.stopping = True
+        self.dispatcher.wake()
+        try:
+            async with asyncio.timeout(self._settings.shutdown_grace_seconds):
+                while self.dispatcher.in_flight:  # noqa: ASYNC110 - a handful of rounds at the end of a life
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            logger.warning("%d requests without an answer; the next leader finds out", self.dispatcher.in_flight)
+            return  # the lease expires by itself, after the last of them can have had an effect
+        await self.lease.release()
+
+    async def _while_synced(self) -> None:
+        for resource, informer in self.informers:
+            await informer.wait_synced()
+            logger.debug("%s are known", resource)
+        gc.freeze()  # what the first lists brought lives long: no need to walk it in every collection
+
+    async def _lead(self) -> None:
+        """Act. What the caches have may be older than what a predecessor wrote, so everything is listed again first."""
+        await asyncio.gather(*(informer.refresh() for _, informer in self.informers))
+        self._leading = True
+        self._metrics.leader.set(1)
+        self._metrics.leader_transitions.inc()
+        logger.info("leading: %d Tasks, %d Jobs known", len(self.stores.tasks), len(self.stores.jobs))
+        try:
+            async with asyncio.TaskGroup() as group:
+                loops = (self._retention.run(), self._statuses.run(), self._events.run())
+                helpers = [group.create_task(loop) for loop in loops]
+                await self.dispatcher.run()
+                for helper in helpers:
+                    helper.cancel()
+        finally:
+            self._leading = False
+            self._metrics.leader.set(0)
+
+    def _may_write(self) -> bool:
+        return not self._settings.leader_election or self.lease.may_write()
+
+    # --- what is not well ------------------------------------------------------------------------------------------
+
+    def unsynced(self) -> str | None:
+        """Which kinds are not known yet, for the readiness probe."""
+        missing = [resource for resource, informer in self.informers if not informer.synced]
+        return f"not listed yet: {', '.join(missing)} (are the CRDs and the RBAC rules installed?)" if missing else None
+
+    # --- wiring ----------------------------------------------------------------------------------------------------
+
+    def _make_lease(self) -> Lease:
+        settings = self._settings
+        return Lease(
+            self._api,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity,
+            clock=self._clock,
+            jitter=self._jitter,
+            duration_seconds=settings.lease_duration_seconds,
+            renew_every_seconds=settings.lease_renew_seconds,
+            renew_deadline_seconds=settings.lease_renew_deadline_seconds,
+        )
+
+    def _make_informers(self) -> Iterator[tuple[str, Informer[Any]]]:
+        ours = LABEL_TASK
+        for namespace in self._settings.namespaces or (None,):
+            tasks = Source(TASKS, "tasks", namespace, field_selector="status.settled!=True")
+            yield "tasks", self._inform(tasks, self._decode_task, self.stores.tasks)
+            yield "jobs", self._inform(Source(JOBS, "jobs", namespace, ours), decode_job, self.stores.jobs)
+            yield "pods", self._inform(Source(PODS, "pods", namespace, ours), decode_pod, self.stores.pods)
+            yield "taskqueues", self._inform(Source(TASKS, "taskqueues", namespace), decode_queue, self.queues)
+            templates = Source(TASKS, "tasktemplates", namespace)
+            yield "tasktemplates", self._inform(templates, decode_template, self.templates)
+
+    def _inform(self, source: Source, decode: Callable[[bytes], T], store: Store[T]) -> Informer[T]:
+        settings = self._settings
+        return Informer(
+            self._api,
+            source,
+            decode,
+            store,
+            clock=self._clock,
+            jitter=self._jitter,
+            on_poison=_complain(source.plural),
+            chunk_size=settings.list_chunk_size,
+            resync_seconds=settings.resync_seconds,
+            request_timeout_seconds=settings.request_timeout_seconds,
+        )
+
+    def _on_task(self, old: Task | None, new: Task | None) -> None:
+        if new and new.queue.name == DEFAULT_QUEUE:  # it may have no object of its own that would tell the metrics
+            self._metrics.add_queue(*new.queue)
+        self.board.on_task(old, new)
+        self.dispatcher.wake()
+
+    def _on_job(self, old: Job | None, new: Job | None) -> None:
+        if new and new.finished and old and not old.finished:
+            state = self.board.queue_of(new)
+            if state and len(state.order):
+                self._observer.slot_freed(state.key)
+        self.board.on_job(old, new)
+        self.dispatcher.wake()
+
+    def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
+        self.board.on_pod(old, new)
+        self.dispatcher.wake()
+
+    def _on_queue(self, old: Queue | None, new: Queue | None) -> None:
+        queue = new or old
+        if queue:
+            known = self._metrics.add_queue if new else self._metrics.remove_queue
+            known(*queue.metadata.key)
+        self.board.on_queue(old, new)
+        self.dispatcher.wake()
+
+    def _on_template(self, old: Template | None, new: Template | None) -> None:
+        self.board.on_template(old, new)
+        self.dispatcher.wake()
+
+    def _rules_of(self, key: Key) -> QueueSpec:
+        return policy.spec_of(self.queues.get(key))
+
+    def _queue_facts(self) -> Iterator[QueueFacts]:
+        if not self._leading:
+            return
+        now = self._clock.now()
+        for state in self.board.queues.values():
+            counts = state.counts()
+            yield QueueFacts(
+                namespace=state.key.namespace,
+                queue=state.key.name,
+                pending=counts.pending,
+                held=counts.held,
+                running=counts.running,
+                retrying=counts.retrying,
+                oldest_pending_seconds=0.0 if counts.oldest_pending is None else now - counts.oldest_pending,
+                concurrency_limit=state.rules.max_concurrency,
+            )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        launches=settings.launchers,
+        writes=settings.status_writers,
+        running_after=settings.running_after_seconds,
+        refusal_base=settings.launch_backoff_base_seconds,
+        refusal_max=settings.launch_backoff_max_seconds,
+        implicit_default_queue=settings.implicit_default_queue,
+    )
+
+
+def _complain(plural: str) -> Callable[[ObjectId, Exception], None]:
+    def complain(found: ObjectId, error: Exception) -> None:
+        logger.error("%s %s/%s can't be read and is passed over: %s", plural, found.namespace, found.name, error)
+
+    return complain

@@ -1,0 +1,67 @@
+"""What stands in a TaskQueue's status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskq.domain.model import Queue, seconds, stamp
+from taskq.domain.queue_state import Counts
+from taskq.domain.reasons import Reason
+from taskq.domain.status import State, conditions
+
+_STATES: dict[str, tuple[str, str, str]] = {
+    "Open": ("True", Reason.ACCEPTING, "Accepts Tasks and starts them"),
+    "Paused": ("True", "Paused", "Accepts Tasks; starts none until spec.state is Open"),
+    "DryRun": ("True", "DryRun", "Accepts and orders Tasks; starts none until spec.state is Open"),
+    "Draining": ("False", "Draining", "Works off what it has; Tasks created from now on wait until spec.state is Open"),
+    "Closed": ("False", "Closed", "Starts nothing; all Tasks wait until spec.state is Open"),
+}
+
+
+def queue_patch(
+    queue: Queue, counts: Counts, finished: Mapping[str, int], last_start: float | None, now: float
+) -> dict[str, Any] | None:
+    """The status to write, or None when it stands already.
+
+    ``finished`` counts, by phase, the finished Tasks that are still kept.
+    """
+    present = queue.status
+    states: dict[str, State | None] = {
+        "Ready": ("True", Reason.READY, "The operator serves this queue"),
+        "Accepting": _STATES[queue.spec.state],
+    }
+    if last_start is None and present.last_start_time:
+        last_start = seconds(present.last_start_time)
+    patch: dict[str, Any] = {
+        "observedGeneration": queue.metadata.generation,
+        "pending": counts.pending + counts.held,
+        "running": counts.running,
+        "retrying": counts.retrying,
+        **{phase.lower(): finished.get(phase, 0) for phase in ("Succeeded", "Failed", "Expired", "Cancelled")},
+        "oldestPendingTime": None if counts.oldest_pending is None else stamp(counts.oldest_pending),
+        "lastStartTime": None if last_start is None else stamp(last_start),
+        "conditions": conditions(present.conditions, queue.metadata.generation, states, now),
+    }
+    return patch if _facts(patch) != _present(queue) else None
+
+
+def _facts(patch: dict[str, Any]) -> dict[str, Any]:
+    conditions = {c["type"]: (c["status"], c["reason"], c["message"]) for c in patch["conditions"]}
+    return patch | {"conditions": conditions}
+
+
+def _present(queue: Queue) -> dict[str, Any]:
+    status = queue.status
+    times = {"oldestPendingTime": status.oldest_pending_time, "lastStartTime": status.last_start_time}
+    return {
+        "observedGeneration": status.observed_generation,
+        "pending": status.pending,
+        "running": status.running,
+        "retrying": status.retrying,
+        "succeeded": status.succeeded,
+        "failed": status.failed,
+        "expired": status.expired,
+        "cancelled": status.cancelled,
+        "conditions": {c.type: (c.status, c.reason, c.message) for c in status.conditions},
+    } | {name: stamp(seconds(time)) if time else None for name, time in times.items()}
