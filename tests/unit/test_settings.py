@@ -348,4 +348,4 @@ def test_an_address_is_host_and_port(address, parts):
 def test_every_setting_is_used():
     """A knob that turns nothing is a promise broken in silence."""
     code = "\n".join(p.read_text() for p in (ROOT / "operator").rglob("*.py") if p.name != "settings.py")
-    assert not [name for name in Settings.model_fields if not re.search(rf"\bsettings\.{name}\b", code)]
+    assert not [name for name in Settings.model_fields if not re.search(rf"settings\.{name}\b", code)]
