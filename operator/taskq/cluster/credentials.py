@@ -91,6 +91,8 @@ class FileLogin:
     key_pair: KeyPair | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    where: str = "the service account"
+    """What names the files, for messages."""
     _now: Credential | None = field(default=None, init=False)
     _read_at: float = field(default=0.0, init=False)
 
@@ -120,9 +122,9 @@ class FileLogin:
         except (OSError, UnicodeDecodeError) as error:
             text = self._now.token if self._now else self.token
             if not text:
-                raise CredentialsError(f"cannot read the token file {self.token_file}: {error}") from error
+                raise CredentialsError(f"{self.where}: cannot read the token file: {error}") from error
         if not text:
-            raise CredentialsError(f"the token file {self.token_file} is empty")
+            raise CredentialsError(f"{self.where}: the token file {self.token_file} is empty")
         return text
 
     def _read_pair(self) -> KeyPair | None:
@@ -135,7 +137,7 @@ class FileLogin:
                 self.key_file.read_bytes() if self.key_file else key.key,
             )
         except OSError as error:
-            raise CredentialsError(f"cannot read the client certificate: {error}") from error
+            raise CredentialsError(f"{self.where}: cannot read the client certificate: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +197,7 @@ class ExecLogin:
         token, pair = status.get("token") or "", None
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if bool(certificate) != bool(key):
-            raise CredentialsError(
-                f"{where}: the plug-in returned only one of clientCertificateData, clientKeyData"
-            )
+            raise CredentialsError(f"{where}: the plug-in returned only one of clientCertificateData, clientKeyData")
         if certificate and key:
             pair = KeyPair(str(certificate).encode(), str(key).encode())
         if not token and pair is None:
@@ -249,9 +249,7 @@ def _exec_status(plugin: ExecPlugin, printed: bytes) -> Mapping[str, object]:
         raise CredentialsError(f"{plugin.where}: the plug-in did not print an ExecCredential")
     if answer.get("apiVersion") != plugin.api_version:
         answered = answer.get("apiVersion")
-        raise CredentialsError(
-            f"{plugin.where}.apiVersion is {plugin.api_version}, the answer's is {answered}"
-        )
+        raise CredentialsError(f"{plugin.where}.apiVersion is {plugin.api_version}, the answer's is {answered}")
     status = answer.get("status")
     if not isinstance(status, dict):
         raise CredentialsError(f"{plugin.where}: the plug-in's answer has no status")
@@ -298,9 +296,7 @@ def in_cluster(
     environment = os.environ if environment is None else environment
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
-        raise CredentialsError(
-            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: not in a pod?"
-        )
+        raise CredentialsError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: not in a pod?")
     try:
         ca = (service_account / "ca.crt").read_bytes()
     except OSError as error:
@@ -373,9 +369,7 @@ def from_kubeconfig(paths: list[Path], clock: Clock, *, context: str = "", requi
     """
     documents = [(path, _parse(path)) for path in paths if required or path.exists()]
     if not documents:
-        raise CredentialsError(
-            f"no kubeconfig: {', '.join(map(str, paths)) or 'KUBECONFIG is empty'} does not exist"
-        )
+        raise CredentialsError(f"no kubeconfig: {', '.join(map(str, paths)) or 'KUBECONFIG is empty'} does not exist")
     chosen, chosen_in = context, "the context asked for"
     for path, document in documents if not chosen else ():
         chosen, chosen_in = str(document.get("current-context") or ""), f"{path}: current-context"
@@ -436,9 +430,7 @@ def _find(documents: list[tuple[Path, Mapping[str, Any]]], kind: str, name: str,
             if not isinstance(inner, dict):
                 raise CredentialsError(f"{path}: {kind}[{name}].{_INNER[kind]} is not a mapping")
             return _Entry(path, f"{kind}[{name}].{_INNER[kind]}", inner)
-    raise CredentialsError(
-        f"{asked} is {name!r}, which is not among {kind}: {', '.join(names) or 'there are none'}"
-    )
+    raise CredentialsError(f"{asked} is {name!r}, which is not among {kind}: {', '.join(names) or 'there are none'}")
 
 
 def _login(user: _Entry, cluster: _Entry, clock: Clock) -> Login:
@@ -459,6 +451,7 @@ def _login(user: _Entry, cluster: _Entry, clock: Clock) -> Login:
         key_pair=pair,
         certificate_file=None if user.data("client-certificate") else user.file("client-certificate"),
         key_file=None if user.data("client-key") else user.file("client-key"),
+        where=f"{user.path}: {user.where}",
     )
 
 
@@ -513,9 +506,7 @@ def tls_context(cluster: Cluster) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cadata=cluster.ca.decode() if cluster.ca else None)
     except (ssl.SSLError, ValueError) as error:
-        raise CredentialsError(
-            f"{cluster.origin}: certificate-authority holds no usable PEM: {error}"
-        ) from error
+        raise CredentialsError(f"{cluster.origin}: certificate-authority holds no usable PEM: {error}") from error
     # Kubernetes' own CAs lack key identifiers, which RFC 5280 asks for and Python from 3.13 on insists on.
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     if cluster.insecure:

@@ -213,9 +213,7 @@ class Session(Api):
         try:
             async with self.aiohttp_session.get(
                 self._url(path, {**query, "watch": "true"}),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_SECONDS, sock_read=self._inactivity
-                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._inactivity),
                 allow_redirects=False,
                 read_bufsize=WATCH_BUFFER,
                 trace_request_ctx=progress,
