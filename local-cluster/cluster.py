@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--no-node", action="store_true", help="API server and controllers only: no pod runs")
     rate = up.add_mutually_exclusive_group()
     rate.add_argument("--kcm-qps", type=int, default=raised.qps, metavar="N",
-                      help="requests per second of each controller, burst twice that (default: %(default)s)")  # fmt: skip
+                      help="requests per second of each controller, burst twice (default: %(default)s)")  # fmt: skip
     rate.add_argument("--kcm-stock", action="store_true", help=f"the {stock.qps}/{stock.burst} of an untuned cluster")
     rate.add_argument("--no-kcm", action="store_true", help="no controllers at all")
     down = verb(

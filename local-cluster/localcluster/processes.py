@@ -36,13 +36,17 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def start_time(pid: int) -> int | None:
-    """The kernel's start time of a living process in clock ticks since boot, None when it is gone or a zombie."""
+    """The kernel's start time of a living process in clock ticks since boot, None when it is gone or a zombie.
+
+    A killed process looks like a zombie while its other threads still hold its files and ports: it lives so long.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat.rpartition(")")[2].split()  # the name in front may hold spaces and brackets
-    return None if fields[0] in "ZX" else int(fields[19])
+    state, threads, started = fields[0], int(fields[17]), int(fields[19])
+    return None if state in "ZX" and threads <= 1 else started
 
 
 @dataclass(frozen=True)
