@@ -1033,3 +1033,13 @@ def test_the_table_of_queues_shows_how_they_stand(
     row = table(client, namespace, "taskqueues")["it"]
     assert list(row) == ["Name", "Ready", "State", "Pending", "Running", "Max", "Oldest", "Age"]
     assert list(row.values())[1:7] == ["True", "Open", 4, 2, 10, None]
+
+
+def test_the_table_of_templates_shows_what_they_are_for(
+    objects: Objects, client: kubernetes.ApiClient, namespace: str
+) -> None:
+    """The description is for the person who looks for the right template."""
+    objects.create(smallest("TaskTemplate", {"spec.description": "Trains a model"}))
+    row = table(client, namespace, "tasktemplates")["it"]
+    assert list(row) == ["Name", "Ready", "Description", "Age"]
+    assert row["Description"] == "Trains a model"
