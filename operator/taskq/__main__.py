@@ -14,13 +14,16 @@ from taskq.cluster import credentials
 from taskq.cluster.session import Session
 from taskq.controller import handlers
 from taskq.controller.replica import Operator
-from taskq.errors import TaskQError
+from taskq.errors import SettingsError, TaskQError
 from taskq.observability import logs
 from taskq.observability.metrics import Metrics
 from taskq.observability.server import Server
 from taskq.settings import Settings, unknown_variables
 
 logger = logging.getLogger("taskq")
+
+KINDS = 7
+"""Watches a namespace: six informers, and kopf's; each holds a connection."""
 
 
 def main() -> None:
@@ -31,8 +34,11 @@ def main() -> None:
         logger.warning("the environment variable %s sets nothing", name)
     try:
         sys.exit(asyncio.run(serve(settings)))
+    except SettingsError as error:
+        logger.error("%s", error)  # noqa: TRY400 - a port that is taken needs no traceback
+        sys.exit(2)
     except TaskQError as error:
-        logger.error("%s", error)  # noqa: TRY400 - a wrong kubeconfig or a taken port needs no traceback
+        logger.error("%s", error)  # noqa: TRY400 - nor does a wrong kubeconfig
         sys.exit(1)
 
 
@@ -44,13 +50,15 @@ async def serve(settings: Settings) -> int:
     session = Session(
         cluster,
         clock,
-        pool_limit=settings.api_connections,
+        pool_limit=settings.api_connections + KINDS * len(settings.namespaces),
         inactivity_seconds=settings.watch_inactivity_seconds,
         observe=metrics.api_request,
     )
     async with session:
         operator = Operator(session, settings, clock, metrics, jitter=random.Random().random)  # noqa: S311
-        server = Server(settings.http_address, metrics, health={}, ready={"caches": operator.unsynced})
+        server = Server(
+            settings.http_address, metrics, health={"dispatcher": operator.stuck}, ready={"caches": operator.unsynced}
+        )
         await server.start()
         logger.info("taskq-operator %s serves %s at %s", __version__, _scope(settings), session.server)
         try:

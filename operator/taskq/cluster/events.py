@@ -12,6 +12,7 @@ import msgspec
 
 from taskq.clock import Clock
 from taskq.cluster.session import Api
+from taskq.cluster.waker import Waker
 from taskq.domain.model import Task, stamp
 from taskq.errors import RequestError
 from taskq.resources.common import API_VERSION
@@ -22,6 +23,7 @@ BACKLOG = 1000
 """Events that wait to be sent; in a storm of failures the oldest are dropped, since the statuses say the same."""
 
 MESSAGE_MAX = 1024
+IDLE_SECONDS = 60.0
 COMPONENT = "taskq-operator"
 
 _encode = msgspec.json.Encoder().encode
@@ -36,7 +38,7 @@ class Events:
         self._clock = clock
         self._per_second = per_second
         self._waiting: deque[dict[str, Any]] = deque(maxlen=BACKLOG)
-        self._woken = asyncio.Event()
+        self._waker = Waker()
         self._sent = 0
 
     def emit(self, task: Task, reason: str, message: str, *, warning: bool) -> None:
@@ -68,7 +70,7 @@ class Events:
                 "count": 1,
             }
         )
-        self._woken.set()
+        self._waker.wake()
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -81,5 +83,4 @@ class Events:
                 except RequestError as error:
                     logger.debug("an Event was not taken: %s", error)
                 await asyncio.sleep(1 / self._per_second)
-            self._woken.clear()
-            await self._woken.wait()
+            await self._waker.rest(IDLE_SECONDS)

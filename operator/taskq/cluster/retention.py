@@ -19,6 +19,7 @@ from taskq.clock import Clock
 from taskq.cluster.effects import TASKS
 from taskq.cluster.session import Api
 from taskq.cluster.store import TaskDecoder
+from taskq.cluster.waker import Waker
 from taskq.domain import policy
 from taskq.domain.model import Key, QueueSpec, Task, seconds
 from taskq.errors import RequestError
@@ -80,14 +81,14 @@ class Retention:
         self._decode = TaskDecoder(0)
         self._index: dict[str, Finished] = {}
         self._due: list[tuple[float, str]] = []
-        self._woken = asyncio.Event()
+        self._waker = Waker()
 
     def add(self, task: Task) -> None:
         """A Task has ended."""
         finished = self._finished(task)
         self._index[finished.uid] = finished
         heapq.heappush(self._due, (finished.expires, finished.uid))
-        self._woken.set()
+        self._waker.wake()
 
     def counts(self, queue: Key) -> Counter[str]:
         """How many finished Tasks of a queue are kept, by phase."""
@@ -110,7 +111,7 @@ class Retention:
             scan_again_at = self._clock.uptime() + self._scan_seconds
             while self._clock.uptime() < scan_again_at:
                 await self._delete_due()
-                await self._rest(scan_again_at - self._clock.uptime())
+                await self._waker.rest(self._until_next(scan_again_at - self._clock.uptime()))
 
     async def _scan(self) -> None:
         index: dict[str, Finished] = {}
@@ -166,13 +167,6 @@ class Retention:
             logger.warning("finished Task %s not deleted, the next list finds it again: %s", finished.task, error)
         self._index.pop(finished.uid, None)
 
-    async def _rest(self, most: float) -> None:
-        self._woken.clear()
+    def _until_next(self, most: float) -> float:
         wait = min(most, LONGEST_SLEEP_SECONDS)
-        if self._due:
-            wait = min(wait, max(0.0, self._due[0][0] - self._clock.now()))
-        try:
-            async with asyncio.timeout(wait):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+        return min(wait, self._due[0][0] - self._clock.now()) if self._due else wait

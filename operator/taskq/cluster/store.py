@@ -15,6 +15,7 @@ from taskq.domain.model import (
     Metadata,
     Pod,
     Queue,
+    Schedule,
     SlimMetadata,
     Task,
     TaskSpec,
@@ -109,6 +110,7 @@ class _Minimal(msgspec.Struct):
 _task = msgspec.json.Decoder(Task)
 _minimal = msgspec.json.Decoder(_Minimal)
 _template = msgspec.json.Decoder(Template)
+_schedule = msgspec.json.Decoder(Schedule)
 decode_job = msgspec.json.Decoder(Job).decode
 decode_pod = msgspec.json.Decoder(Pod).decode
 decode_queue = msgspec.json.Decoder(Queue).decode
@@ -140,3 +142,10 @@ def decode_template(raw: bytes) -> Template:
     template = _template.decode(raw)
     template.raw = bytes(raw)
     return template
+
+
+def decode_schedule(raw: bytes) -> Schedule:
+    """A Schedule with its document."""
+    schedule = _schedule.decode(raw)
+    schedule.raw = bytes(raw)
+    return schedule

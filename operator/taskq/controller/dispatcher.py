@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from taskq.clock import Clock
 from taskq.cluster.effects import Effects
+from taskq.cluster.waker import Waker
 from taskq.domain.actions import Action
 from taskq.domain.board import Board
 
@@ -33,13 +34,19 @@ class Dispatcher:
         self._effects = effects
         self._clock = clock
         self._measure = measure
-        self._woken = asyncio.Event()
+        self._waker = Waker()
         self._running: set[asyncio.Task[None]] = set()
+        self._passed_at = clock.uptime()
         self.stopping = False
 
     def wake(self) -> None:
         """Something changed."""
-        self._woken.set()
+        self._waker.wake()
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds since the last pass."""
+        return self._clock.uptime() - self._passed_at
 
     @property
     def in_flight(self) -> int:
@@ -48,15 +55,17 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Plan and act until :attr:`stopping` is set, or cancelled; then what is under way is given up."""
+        self._passed_at = self._clock.uptime()
         try:
             while not self.stopping:
-                self._woken.clear()
                 started = self._clock.uptime()
                 plan = self._board.plan(self._clock.now())
                 for action in plan.actions:
                     self._start(action)
-                self._measure(self._clock.uptime() - started)
-                await self._rest(plan.wake_at)
+                self._passed_at = self._clock.uptime()
+                self._measure(self._passed_at - started)
+                wait = LONGEST_SLEEP_SECONDS if plan.wake_at is None else plan.wake_at - self._clock.now()
+                await self._waker.rest(min(wait, LONGEST_SLEEP_SECONDS))
             await self._finish()
         finally:
             for task in self._running:
@@ -75,15 +84,3 @@ class Dispatcher:
     async def _perform(self, action: Action) -> None:
         await self._effects.perform(action)
         self.wake()
-
-    async def _rest(self, wake_at: float | None) -> None:
-        """Sleep until something changed or is due, but let the loop breathe in any case."""
-        wait = LONGEST_SLEEP_SECONDS if wake_at is None else wake_at - self._clock.now()
-        if wait <= 0:
-            await asyncio.sleep(0)
-            return
-        try:
-            async with asyncio.timeout(min(wait, LONGEST_SLEEP_SECONDS)):
-                await self._woken.wait()
-        except TimeoutError:
-            pass

@@ -7,12 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
-
 from taskq.clock import Clock
-from taskq.cluster.effects import MERGE_PATCH, TASKS
 from taskq.cluster.retention import Retention
 from taskq.cluster.session import Api
+from taskq.cluster.statuses import write_status
 from taskq.cluster.store import Store, decode_queue
 from taskq.domain.board import Board
 from taskq.domain.model import Queue
@@ -20,8 +18,6 @@ from taskq.domain.queue_status import queue_patch
 from taskq.errors import RequestError
 
 logger = logging.getLogger(__name__)
-
-_encode = msgspec.json.Encoder().encode
 
 
 class QueueStatuses:
@@ -62,12 +58,7 @@ class QueueStatuses:
             await asyncio.sleep(self._every)
 
     async def _write(self, queue: Queue, patch: dict[str, object]) -> None:
-        meta = queue.metadata
-        body = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, "status": patch}
-        path = f"{TASKS}/namespaces/{meta.namespace}/taskqueues/{meta.name}/status"
         try:
-            reply = await self._api.request("PATCH", path, body=_encode(body), content_type=MERGE_PATCH)
-            if reply.status not in (404, 409):  # gone or changed meanwhile: the watch tells, the next round writes
-                self._queues.apply(decode_queue(reply.checked().body))
+            await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch)
         except RequestError as error:
-            logger.warning("status of TaskQueue %s not written: %s", meta.key, error)
+            logger.warning("status of TaskQueue %s not written: %s", queue.metadata.key, error)

@@ -15,13 +15,24 @@ from taskq.cluster.informer import Informer, ObjectId, Source
 from taskq.cluster.lease import Lease
 from taskq.cluster.retention import Retention
 from taskq.cluster.session import Api
-from taskq.cluster.store import Known, Store, TaskDecoder, decode_job, decode_pod, decode_queue, decode_template
+from taskq.cluster.store import (
+    Known,
+    Store,
+    TaskDecoder,
+    decode_job,
+    decode_pod,
+    decode_queue,
+    decode_schedule,
+    decode_template,
+)
 from taskq.controller.dispatcher import Dispatcher
 from taskq.controller.observer import Observer
 from taskq.controller.queues import QueueStatuses
+from taskq.controller.schedules import Schedules
+from taskq.controller.templates import Templates
 from taskq.domain import policy
 from taskq.domain.board import Board, Limits
-from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task, Template
+from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Schedule, Task, Template
 from taskq.observability.metrics import Metrics, QueueFacts
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_TASK
 from taskq.settings import Settings
@@ -29,6 +40,9 @@ from taskq.settings import Settings
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Known)
+
+STUCK_SECONDS = 60.0
+"""A pass is made every few seconds, whatever happens: a minute without one is no load, it is a defect."""
 
 
 class Operator:
@@ -47,6 +61,7 @@ class Operator:
         self.board = Board(_limits(settings))
         self.queues: Store[Queue] = Store(self._on_queue)
         self.templates: Store[Template] = Store(self._on_template)
+        self.schedules: Store[Schedule] = Store(self._on_schedule)
         self.stores = Stores(tasks=Store(self._on_task), jobs=Store(self._on_job), pods=Store(self._on_pod))
         self._decode_task = TaskDecoder(settings.raw_limit_bytes)
         self.informers = list(self._make_informers())
@@ -82,6 +97,8 @@ class Operator:
             may_write=self._may_write,
             every_seconds=settings.queue_status_seconds,
         )
+        self._scheduling = Schedules(api, self.schedules, self.stores.tasks, clock, may_write=self._may_write)
+        self._trying = Templates(api, self.templates, clock, may_write=self._may_write)
         metrics.feed(queues=self._queue_facts, informers=lambda: self.informers)
         self._leading = False
 
@@ -128,8 +145,8 @@ class Operator:
         logger.info("leading: %d Tasks, %d Jobs known", len(self.stores.tasks), len(self.stores.jobs))
         try:
             async with asyncio.TaskGroup() as group:
-                loops = (self._retention.run(), self._statuses.run(), self._events.run())
-                helpers = [group.create_task(loop) for loop in loops]
+                parts = (self._retention, self._statuses, self._events, self._scheduling, self._trying)
+                helpers = [group.create_task(part.run()) for part in parts]
                 await self.dispatcher.run()
                 for helper in helpers:
                     helper.cancel()
@@ -146,6 +163,12 @@ class Operator:
         """Which kinds are not known yet, for the readiness probe."""
         missing = [resource for resource, informer in self.informers if not informer.synced]
         return f"not listed yet: {', '.join(missing)} (are the CRDs and the RBAC rules installed?)" if missing else None
+
+    def stuck(self) -> str | None:
+        """What only a restart can mend, for the liveness probe."""
+        if self._leading and self.dispatcher.idle_for > STUCK_SECONDS:
+            return f"the dispatcher has made no pass for {self.dispatcher.idle_for:.0f} s"
+        return None
 
     # --- wiring ----------------------------------------------------------------------------------------------------
 
@@ -173,6 +196,7 @@ class Operator:
             yield "taskqueues", self._inform(Source(TASKS, "taskqueues", namespace), decode_queue, self.queues)
             templates = Source(TASKS, "tasktemplates", namespace)
             yield "tasktemplates", self._inform(templates, decode_template, self.templates)
+            yield "schedules", self._inform(Source(TASKS, "schedules", namespace), decode_schedule, self.schedules)
 
     def _inform(self, source: Source, decode: Callable[[bytes], T], store: Store[T]) -> Informer[T]:
         settings = self._settings
@@ -218,6 +242,10 @@ class Operator:
     def _on_template(self, old: Template | None, new: Template | None) -> None:
         self.board.on_template(old, new)
         self.dispatcher.wake()
+        self._trying.wake()
+
+    def _on_schedule(self, _old: Schedule | None, _new: Schedule | None) -> None:
+        self._scheduling.wake()
 
     def _rules_of(self, key: Key) -> QueueSpec:
         return policy.spec_of(self.queues.get(key))

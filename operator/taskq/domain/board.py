@@ -214,6 +214,8 @@ class Board:
             self.templates[key] = new
         else:
             self.templates.pop(key, None)
+        if old and new and old.metadata.generation == new.metadata.generation:
+            return
         for uid in self._template_users.get(key, ()):
             self._pardon(self.entries[uid])
             self._dirty[uid] = None

@@ -311,10 +311,47 @@ class Queue(_Facts):
         return next((c for c in self.status.conditions if c.type == "Accepting"), None)
 
 
+class TemplateStatus(_Facts):
+    """What TaskQ wrote about a TaskTemplate."""
+
+    observed_generation: int = -1
+    conditions: tuple[Condition, ...] = ()
+
+
 class Template(_Facts):
     """A TaskTemplate: the raw Job template is all that is used."""
 
     metadata: Metadata
+    status: TemplateStatus = msgspec.field(default_factory=TemplateStatus)
+    raw: bytes = b""
+
+
+# --- Schedule -----------------------------------------------------------------------------------------------------
+
+
+class ScheduleSpec(_Facts):
+    """When Tasks are created; the Task itself is read from the raw manifest."""
+
+    every_seconds: int
+    suspend: bool = False
+
+
+class ScheduleStatus(_Facts):
+    """What TaskQ wrote about a Schedule."""
+
+    observed_generation: int = -1
+    conditions: tuple[Condition, ...] = ()
+    last_schedule_time: datetime | None = None
+    next_schedule_time: datetime | None = None
+    last_task_name: str = ""
+
+
+class Schedule(_Facts):
+    """A Schedule."""
+
+    metadata: Metadata
+    spec: ScheduleSpec
+    status: ScheduleStatus = msgspec.field(default_factory=ScheduleStatus)
     raw: bytes = b""
 
 

@@ -51,6 +51,9 @@ class Reason(StrEnum):
     # Queues
     READY = "Ready"
     ACCEPTING = "Accepting"
+    # Schedules and TaskTemplates
+    SUSPENDED = "Suspended"
+    TASK_REFUSED = "TaskRefused"
 
 
 STALLING = frozenset(
@@ -87,6 +90,7 @@ MESSAGES: dict[str, str] = {
     Reason.IMAGE_PULL_FAILED: "spec.jobTemplate: the image can't be pulled (name, tag, or pull secret): {message}",
     Reason.CONTAINER_CONFIG_ERROR: "spec.jobTemplate: the container can't be made (a missing Secret, ConfigMap, key or command): {message}",
     Reason.UNSCHEDULABLE: "spec.jobTemplate: no node takes the pod (resources, selectors or taints): {message}",
+    Reason.TASK_REFUSED: "spec.taskTemplate: the API server refuses the Task: {message}",
 }
 
 ATTEMPT_MESSAGES: dict[str, str] = {
