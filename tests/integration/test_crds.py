@@ -902,6 +902,28 @@ def test_metadata_of_a_task_that_has_ended_can_change(phase: str, objects: Objec
 
 
 @pytest.mark.parametrize("phase", TERMINAL)
+def test_an_unchanged_manifest_can_be_applied_to_a_task_that_has_ended(phase: str, objects: Objects) -> None:
+    """GitOps applies everything again and again; the fields that the server filled in are not in the manifest."""
+    manifest = smallest("Task", {"spec.retryPolicy": {"maxAttempts": 2}, "spec.cancellation": {}})
+    before = objects.create(manifest)
+    ended = objects.replace_status(changed(before, {"status.phase": phase}))
+    again = changed(manifest, {"metadata.resourceVersion": ended["metadata"]["resourceVersion"]})
+    assert objects.replace(again)["metadata"]["generation"] == ended["metadata"]["generation"]
+
+
+def test_a_task_of_a_megabyte_is_checked_within_the_cost_limit(objects: Objects) -> None:
+    """The rules that compare old and new specs still answer when the Job template is as large as etcd allows."""
+    large = [{"name": f"V{n}", "value": "x" * 1000} for n in range(900)]
+    before = objects.create(smallest("Task", {f"{POD}.containers": [{**CONTAINER, "env": large}]}))
+    ended = objects.replace_status(changed(before, {"status.phase": "Succeeded"}))
+    ended = objects.replace(changed(ended, {"metadata.labels": {"seen": "yes"}}))
+    large[0]["value"] = "y"
+    with pytest.raises(kubernetes.ApiException) as refusal:
+        objects.replace(changed(ended, {f"{POD}.containers": [{**CONTAINER, "env": large}]}))
+    assert_refused(refusal.value, "spec", "immutable once the Task has ended")
+
+
+@pytest.mark.parametrize("phase", TERMINAL)
 @pytest.mark.parametrize("change", [{"status.phase": "Running"}, {"status.phase": GONE}, {"status": GONE}], ids=str)
 def test_a_task_cannot_leave_the_phase_in_which_it_ended(
     phase: str, change: Mapping[str, Any], objects: Objects

@@ -71,7 +71,7 @@ class ScheduleSpec(Model):
 class ScheduleStatus(Status):
     """What the Schedule has done and does next."""
 
-    last_schedule_time: Annotated[Time | None, Field(description="The tick for which a Task was last created.")] = None
+    last_schedule_time: Annotated[Time | None, Field(description="The latest tick that was dealt with.")] = None
     next_schedule_time: Annotated[Time | None, Field(description="The next tick.")] = None
     last_task_name: Annotated[ObjectName | None, Field(description="The Task that was created for it.")] = None
 

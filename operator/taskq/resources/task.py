@@ -106,7 +106,7 @@ class Cancellation(Model):
         Field(
             description=(
                 "IfPending cancels only a Task that has no Job; Graceful (the default) also stops a "
-                "running attempt with SIGTERM and its grace period; Immediate kills it."
+                "running attempt with SIGTERM and its grace period; Immediate gives it one second."
             )
         ),
     ] = CancellationMode.GRACEFUL
@@ -239,8 +239,8 @@ class TaskStatus(Status):
         Field(description=f"Attempts that do not count; more than {MAX_IGNORED_ATTEMPTS} fail the Task."),
     ] = None
     job_name: Annotated[ObjectName | None, Field(description="Job of the latest attempt.")] = None
-    queued_time: Annotated[Time | None, Field(description="When the Task could first have started.")] = None
-    start_time: Annotated[Time | None, Field(description="When the first attempt started.")] = None
+    queued_time: Annotated[Time | None, Field(description="Since when the latest attempt could have started.")] = None
+    start_time: Annotated[Time | None, Field(description="When the Job of the latest attempt was created.")] = None
     completion_time: Annotated[Time | None, Field(description="When the Task ended.")] = None
     next_attempt_time: Annotated[Time | None, Field(description="The earliest time of the next attempt.")] = None
     result: Annotated[

@@ -110,7 +110,9 @@ class TaskQueueSpec(Model):
 class TaskQueueStatus(Status):
     """How the queue stands."""
 
-    pending: Annotated[Count | None, Field(description="Tasks waiting for their first attempt.")] = None
+    pending: Annotated[
+        Count | None, Field(description="Tasks waiting for their first attempt, held ones included.")
+    ] = None
     running: Annotated[Count | None, Field(description="Tasks whose attempt holds a place.")] = None
     retrying: Annotated[Count | None, Field(description="Tasks waiting for a further attempt.")] = None
     succeeded: Annotated[Count | None, Field(description="Tasks kept that Succeeded.")] = None
