@@ -141,7 +141,7 @@ class Effects:
         if isinstance(action, Launch):
             fault = (
                 Reason.JOB_REFUSED,
-                message(Reason.JOB_REFUSED, message="TaskQ failed to build it; see its log"),
+                message(Reason.JOB_REFUSED, field="spec.jobTemplate", message="TaskQ can't build it; see its log"),
             )
             self._board.not_launched(action, fault, now)
         elif isinstance(action, WriteStatus):
@@ -205,7 +205,7 @@ class Effects:
             return None, False
         if error.status >= 500 and "too large" not in error.message:
             return await self._find_out(launch), False
-        self._refuse(launch, *_refusal(error))
+        self._refuse(launch, *_refusal(error, _field(self._stores.tasks.get(launch.task, launch.uid))))
         return None, True
 
     async def _find_out(self, launch: Launch) -> Job | None:
@@ -413,11 +413,17 @@ class Effects:
             self._stores.jobs.remove(meta.namespace, meta.name, meta.uid, meta.version)
 
 
-def _refusal(error: ApiError) -> tuple[str, str]:
-    """Reason and message for a Job that the API server does not want."""
+def _refusal(error: ApiError, field: str) -> tuple[str, str]:
+    """Reason and message for a Job that the API server does not want; ``field`` is where the user wrote it."""
     words = error.message or error.body
     if error.is_forbidden and "exceeded quota" in words:
         return Reason.QUOTA_EXCEEDED, message(Reason.QUOTA_EXCEEDED, message=words)
     if error.is_forbidden:
         return Reason.FORBIDDEN, message(Reason.FORBIDDEN, message=words)
-    return Reason.JOB_REFUSED, message(Reason.JOB_REFUSED, message=words)
+    return Reason.JOB_REFUSED, message(Reason.JOB_REFUSED, field=field, message=words.split(" is invalid: ", 1)[-1])
+
+
+def _field(task: Task | None) -> str:
+    if task and task.spec.template_ref:
+        return f"spec.jobTemplate of TaskTemplate {task.spec.template_ref.name} (spec.templateRef.name)"
+    return "spec.jobTemplate"

@@ -48,6 +48,15 @@ class Reply(NamedTuple):
         """Whether the server did as asked."""
         return self.status < 300
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether a write so answered may have been applied all the same, now or a little later.
+
+        A server that gives up waiting for etcd answers 504 (after `server_timeout`, too) or 500; etcd may
+        still carry out the transaction when it wakes. Repeating the write is the only certain answer.
+        """
+        return self.status >= 500
+
     def error(self) -> ApiError:
         """The same answer as an exception, for callers that treat this status as a failure."""
         return ApiError.from_answer(self.status, self.body, self.retry_after)
@@ -76,7 +85,8 @@ class Api(Protocol):
         """Send one request and return the answer, whatever its status.
 
         `timeout` bounds the whole exchange, in seconds. `server_timeout` asks the server to give up
-        on a write after so many seconds of its own, so that a late one cannot be applied after that.
+        on a write after so many seconds of its own: a late one is not begun after that, but one that
+        was handed to a stalled etcd may still be applied (see `Reply.uncertain`).
         Raises `NotSent` when nothing left this process, `Unanswered` when that is not certain.
         """
 
@@ -267,6 +277,7 @@ class Session(Api):
         send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
     ) -> aiohttp.ClientResponse:
         self._show(credential)
+        request.headers.pop("Authorization", None)  # a renewed credential need not be of the same kind
         if credential.token:
             request.headers["Authorization"] = f"Bearer {credential.token}"
         try:
@@ -312,7 +323,7 @@ async def _mark_connected(_session: aiohttp.ClientSession, context: SimpleNamesp
 
 def _failure(error: Exception, progress: _Progress, what: str) -> RequestError:
     """Say what is known after a request failed: from the moment it had a connection, nothing is."""
-    text = f"{what}: {error or type(error).__name__}"
+    text = f"{what}: {str(error) or type(error).__name__}"
     return Unanswered(text) if progress.connected else NotSent(text)
 
 

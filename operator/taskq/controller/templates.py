@@ -56,12 +56,13 @@ class Templates:
         try:
             body = trial_manifest(template)
         except msgspec.MsgspecError as error:
-            fault = message(Reason.JOB_REFUSED, message=error)
+            fault = message(Reason.JOB_REFUSED, field="spec.jobTemplate", message=error)
         else:
             path = f"{JOBS}/namespaces/{meta.namespace}/jobs"
             reply = await self._api.request("POST", path, query={"dryRun": "All"}, body=body)
             if reply.status in (400, 422):
-                fault = message(Reason.JOB_REFUSED, message=reply.error().message)
+                words = reply.error().message.split(" is invalid: ", 1)[-1]
+                fault = message(Reason.JOB_REFUSED, field="spec.jobTemplate", message=words)
             elif reply.status not in (403, 409):  # no quota left, or its name taken: says nothing about the template
                 reply.checked()
         patch = template_patch(template, fault, self._clock.now())

@@ -82,7 +82,7 @@ MESSAGES: dict[str, str] = {
     Reason.QUEUE_CLOSED: "spec.queueName: queue {queue} is Closed; this Task waits until the queue's spec.state is Open",
     Reason.QUEUE_DRAINING: "spec.queueName: queue {queue} is Draining and takes no Task created after {since}; this one waits until spec.state is Open",
     Reason.TEMPLATE_NOT_FOUND: "spec.templateRef.name: this namespace has no TaskTemplate named {template}",
-    Reason.JOB_REFUSED: "spec.jobTemplate: the API server refuses the Job: {message}",
+    Reason.JOB_REFUSED: "{field}: the Job is refused: {message}",
     Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",
     Reason.FORBIDDEN: "The Job is refused, by an admission policy or by missing rights of the operator, and is tried again: {message}",
     Reason.JOB_NAME_TAKEN: "A Job named {job} exists and does not belong to this Task; delete it or rename it",
