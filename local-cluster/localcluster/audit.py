@@ -14,6 +14,7 @@ POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
+    "omitManagedFields": True,
     "rules": [
         # The heartbeats of the machinery itself.
         {
@@ -36,11 +37,18 @@ POLICY = {
             "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"],
             "verbs": _READS,
         },
-        # With the answer: labels and ownerReferences of every Job that came to be.
+        # With the answer: labels and ownerReferences of every Job that came to be, and when it was over. The
+        # resourceVersion in an answer is the moment of the write, which the order of the lines is only nearly.
         {
             "level": "RequestResponse",
-            "verbs": ["create"],
-            "resources": [{"group": "batch", "resources": ["jobs"]}],
+            "verbs": ["create", "update", "patch"],
+            "resources": [{"group": "batch", "resources": ["jobs", "jobs/status"]}],
+        },
+        # With the question: which end of a Task was written down.
+        {
+            "level": "Request",
+            "verbs": ["patch"],
+            "resources": [{"group": "taskq.dev", "resources": ["tasks/status"]}],
         },
         {"level": "Metadata", "verbs": _WRITES},
         {"level": "Metadata"},

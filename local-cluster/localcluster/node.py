@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from localcluster import cgroups, network
@@ -51,9 +52,11 @@ class Node:
         if len(str(self._directory)) > LONGEST_DIRECTORY:
             raise ClusterError(f"{self._directory} is longer than {LONGEST_DIRECTORY} characters; use --dir")
         ensure_node_tools(say)
-        self._refuse_second_kubelet()
+        neighbours = self._neighbours()
         if not (self._directory / HOST_FOLDERS_FILE).exists():
-            made = [folder for folder in HOST_FOLDERS if not Path(folder).exists()]
+            # The last cluster that stops cleans up, so each has to know what the first one found.
+            inherited = {folder for neighbour in neighbours for folder in _made_host_folders(neighbour)}
+            made = [folder for folder in HOST_FOLDERS if folder in inherited or not Path(folder).exists()]
             write_json(self._directory / HOST_FOLDERS_FILE, {"made": made})
         network.make_bridge(self._network)
 
@@ -86,20 +89,6 @@ class Node:
         network.remove_bridge(self._network)
         self._remove_log_links()
         self._remove_host_folders()
-
-    def _refuse_second_kubelet(self) -> None:
-        """Two kubelets on one machine fight for /var/lib/kubelet, whatever their own folders are."""
-        own = self._processes.pid("kubelet")
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                name = (process / "comm").read_text(encoding="utf-8").strip()
-            except OSError:
-                continue  # it ended
-            if name == "kubelet" and int(process.name) != own:
-                raise ClusterError(
-                    f"another kubelet runs on this machine (process {process.name}): stop its cluster first,"
-                    " or start without a node: `cluster.py up --no-node`"
-                )
 
     def _is_ready(self, control_plane: ControlPlane) -> bool:
         status, node = control_plane.get(f"/api/v1/nodes/{self._settings.name}")
@@ -171,7 +160,9 @@ class Node:
                 link.unlink(missing_ok=True)
 
     def _remove_host_folders(self) -> None:
-        made = [folder for folder in HOST_FOLDERS if folder in self._made_host_folders()]
+        if self._neighbours(refuse_foreign=False):
+            return
+        made = [folder for folder in HOST_FOLDERS if folder in _made_host_folders(self._directory)]
         if str(KUBELET_SOCKET).startswith(tuple(made)):
             KUBELET_SOCKET.unlink(missing_ok=True)
         for top in made:
@@ -181,8 +172,42 @@ class Node:
                 except OSError:
                     pass  # not empty: somebody else's
 
-    def _made_host_folders(self) -> list[str]:
-        return list(read_json(self._directory / HOST_FOLDERS_FILE).get("made", []))
+    def _neighbours(self, *, refuse_foreign: bool = True) -> list[Path]:
+        """The folders of our other clusters with a running kubelet on this machine.
+
+        They get along. A kubelet that is not ours is left alone: both would use /var/lib/kubelet as their own.
+        """
+        found = []
+        own = self._processes.pid("kubelet")
+        for pid, words in _processes_called("kubelet"):
+            roots = [word.removeprefix("--root-dir=") for word in words if word.startswith("--root-dir=")]
+            directory = Path(roots[-1]).parent if roots else Path("/")
+            if pid == own:
+                continue
+            if (directory / HOST_FOLDERS_FILE).exists():
+                found.append(directory)
+            elif refuse_foreign:
+                raise ClusterError(
+                    f"another kubelet runs on this machine (process {pid}): stop its cluster first, or start without"
+                    " a node: `cluster.py up --no-node`"
+                )
+        return found
+
+
+def _processes_called(name: str) -> Iterator[tuple[int, list[str]]]:
+    """Processes by their program's name, with their command lines."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text(encoding="utf-8").strip() == name:
+                words = (process / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+                if any(words):  # a zombie has none
+                    yield int(process.name), words
+        except OSError:
+            continue  # it ended
+
+
+def _made_host_folders(directory: Path) -> list[str]:
+    return list(read_json(directory / HOST_FOLDERS_FILE).get("made", []))
 
 
 def mounts_below(directory: Path) -> list[Path]:
