@@ -80,26 +80,23 @@ class Retention:
         self._chunk_size = chunk_size
         self._decode = TaskDecoder(0)
         self._index: dict[str, Finished] = {}
+        self._counts: dict[Key, Counter[str]] = {}
         self._due: list[tuple[float, str]] = []
         self._waker = Waker()
 
     def add(self, task: Task) -> None:
         """A Task has ended."""
         finished = self._finished(task)
+        if finished.uid in self._index:
+            return
         self._index[finished.uid] = finished
+        self._count(finished, 1)
         heapq.heappush(self._due, (finished.expires, finished.uid))
         self._waker.wake()
 
     def counts(self, queue: Key) -> Counter[str]:
         """How many finished Tasks of a queue are kept, by phase."""
-        return self.all_counts().get(queue, Counter())
-
-    def all_counts(self) -> dict[Key, Counter[str]]:
-        """The same for all queues."""
-        counts: dict[Key, Counter[str]] = {}
-        for finished in self._index.values():
-            counts.setdefault(finished.queue, Counter())[finished.phase] += 1
-        return counts
+        return self._counts.get(queue, Counter())
 
     async def run(self) -> None:
         """List, then delete what is due, until cancelled."""
@@ -135,6 +132,12 @@ class Retention:
         self._index = index | added  # what ended while the list was read
         self._due = [(finished.expires, uid) for uid, finished in self._index.items()]
         heapq.heapify(self._due)
+        self._counts = {}
+        for finished in self._index.values():
+            self._count(finished, 1)
+
+    def _count(self, finished: Finished, change: int) -> None:
+        self._counts.setdefault(finished.queue, Counter())[finished.phase] += change
 
     def _finished(self, task: Task) -> Finished:
         meta = task.metadata
@@ -165,7 +168,8 @@ class Retention:
                 reply.checked()
         except RequestError as error:
             logger.warning("finished Task %s not deleted, the next list finds it again: %s", finished.task, error)
-        self._index.pop(finished.uid, None)
+        if self._index.pop(finished.uid, None):
+            self._count(finished, -1)
 
     def _until_next(self, most: float) -> float:
         wait = min(most, LONGEST_SLEEP_SECONDS)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import quote, urlencode
+from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from taskq import __version__
@@ -115,6 +118,24 @@ class _NotRepeated(aiohttp.ClientConnectionError):
     """A connection that broke under a write: of a class which aiohttp does not answer by sending again."""
 
 
+class _Connector(aiohttp.TCPConnector):
+    """A pool that does not use a connection again which was made before our certificate changed."""
+
+    def __init__(self, limit: int, tls: ssl.SSLContext | None) -> None:
+        super().__init__(limit=limit, keepalive_timeout=IDLE_SECONDS, ssl=True if tls is None else tls)
+        self.epoch = 0
+        self._made: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if self._made.setdefault(connection.protocol, self.epoch) == self.epoch:
+                return connection
+            connection.close()
+
+
 class Session(Api):
     """The API server over HTTP/1.1: one pool of connections, TLS, credentials that renew themselves.
 
@@ -141,15 +162,12 @@ class Session(Api):
         self._observe = observe
         self._tls: ssl.SSLContext | None = tls_context(cluster)
         self._shown: KeyPair | None = None
+        self._connector = _Connector(pool_limit + WATCHES, self._tls)
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_mark_connected)
         trace.on_connection_reuseconn.append(_mark_connected)
         self.aiohttp_session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=pool_limit + WATCHES,
-                keepalive_timeout=IDLE_SECONDS,
-                ssl=True if self._tls is None else self._tls,
-            ),
+            connector=self._connector,
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # gzip costs both sides more CPU than a local network gains
@@ -267,7 +285,7 @@ class Session(Api):
             return response
         if renewed is credential:
             return response
-        response.close()  # the connection too: it may have been authenticated by the old certificate
+        response.close()
         return await self._send_as(renewed, request, send)
 
     async def _send_as(
@@ -295,6 +313,7 @@ class Session(Api):
             return
         show_certificate(self._tls, pair, self._cluster.origin)
         self._shown = pair
+        self._connector.epoch += 1
 
 
 _PATH_SAFE = "/:@!$&'()*+,;=~"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 
 from taskq.clock import Clock
@@ -46,12 +45,11 @@ class QueueStatuses:
     async def run(self) -> None:
         """Compare and write until cancelled."""
         while True:
-            finished = self._retention.all_counts()
             for queue in list(self._queues):
                 state = self._board.queues.get(queue.metadata.key)
                 if state is None:
                     continue
-                kept = finished.get(queue.metadata.key, Counter())
+                kept = self._retention.counts(queue.metadata.key)
                 patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now())
                 if patch and self._may_write():
                     await self._write(queue, patch)

@@ -130,8 +130,7 @@ class Board:
         """The Jobs whose creation is under way, with their queues: they hold their slots until there is an answer."""
         self._timers: list[tuple[float, str]] = []
         self._ghost_poll: float | None = None
-        self.launching = 0
-        self.writing = 0
+        self._writing: set[str] = set()
 
     # --- what the watches and the answers show ---------------------------------------------------------------------
 
@@ -311,7 +310,7 @@ class Board:
 
     def _admit(self, now: float) -> Iterator[Action]:
         """Start the heads of the queues that have room, one from each in turn."""
-        while self._hungry and self.launching < self.limits.launches:
+        while self._hungry and len(self._asked_for) < self.limits.launches:
             key = next(iter(self._hungry))
             del self._hungry[key]
             state = self.queues.get(key)
@@ -331,20 +330,19 @@ class Board:
         self._asked_for[job] = state.key
         state.last_start = now
         entry.busy |= Busy.LAUNCH
-        self.launching += 1
         self._writes.pop(task.metadata.uid, None)
         self._place(entry, state, Decision(Stage.LAUNCHING))
         return Launch(task.metadata.key, task.metadata.uid, task.current_attempt, job, state.key)
 
     def _take_writes(self) -> Iterator[Action]:
-        while self._writes and self.writing < self.limits.writes:
+        while self._writes and len(self._writing) < self.limits.writes:
             uid = next(iter(self._writes))
             write = self._writes.pop(uid)
             entry = self.entries.get(uid)
             if entry is None:
                 continue
             entry.busy |= Busy.WRITE
-            self.writing += 1
+            self._writing.add(uid)
             yield write
 
     def _next_wake(self) -> float | None:
@@ -365,27 +363,27 @@ class Board:
 
     def launched(self, launch: Launch) -> None:
         """The Job exists; the caller has fed it to :meth:`on_job`."""
-        self.launching -= 1
+        if not self._asked_for.pop(launch.job, None):
+            return
         entry = self._done(launch.uid, Busy.LAUNCH)
         if entry:
             self._pardon(entry)
-        self._asked_for.pop(launch.job, None)
         self._recount_slot(launch.job, launch.queue)
 
     def not_launched(self, launch: Launch, refusal: tuple[str, str] | None, now: float) -> None:
         """The Job does not exist and won't: its slot is free; with a refusal, the Task waits before the next try."""
-        self.launching -= 1
+        if not self._asked_for.pop(launch.job, None):
+            return
         entry = self._done(launch.uid, Busy.LAUNCH)
         if entry and refusal:
             entry.refusals += 1
             wait = min(self.limits.refusal_base * 2 ** min(entry.refusals - 1, 16), self.limits.refusal_max)
             entry.refusal = Refusal(*refusal, until=now + wait)
-        self._asked_for.pop(launch.job, None)
         self._recount_slot(launch.job, launch.queue)
 
     def written(self, write: WriteStatus, now: float, *, failed: bool) -> None:
         """A status write is over; the caller has fed the Task as it is now to :meth:`on_task`, or it failed."""
-        self.writing -= 1
+        self._writing.discard(write.uid)
         entry = self._done(write.uid, Busy.WRITE)
         if entry and failed:
             del self._dirty[write.uid]
