@@ -15,6 +15,9 @@ from kubernetes import client as kubernetes
 from kubernetes import config
 
 import localcluster
+from cluster_tools.desk import Desk
+from cluster_tools.kubelet import FakeKubelet
+from cluster_tools.operator_process import PROMPT, OperatorProcess
 
 REPO = Path(__file__).resolve().parents[2]
 CRDS = tuple(sorted((REPO / "crds").glob("*.yaml")))
@@ -47,6 +50,31 @@ def namespace(client: kubernetes.ApiClient) -> Iterator[str]:
     name: str = core.create_namespace({"metadata": {"generateName": "test-"}}).metadata.name
     yield name
     core.delete_namespace(name)
+
+
+@pytest.fixture
+def desk(client: kubernetes.ApiClient, cluster: localcluster.Cluster, namespace: str) -> Desk:
+    """A fresh namespace, as a user works with it."""
+    return Desk(client, namespace, cluster.audit_log)
+
+
+@pytest.fixture(scope="module")
+def kubelet(cluster: localcluster.Cluster) -> Iterator[FakeKubelet]:
+    """Pods of Jobs run, so to speak, while the tests of a module do."""
+    with FakeKubelet(cluster.kubeconfig) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def operator(
+    cluster: localcluster.Cluster, kubelet: FakeKubelet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """The operator, serving the whole cluster while the tests of a module run."""
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    with OperatorProcess(cluster.kubeconfig, log, **PROMPT) as process:
+        process.wait_leading()
+        yield process
+        assert process.terminate() == 0, process.tail()
 
 
 @contextlib.contextmanager
