@@ -72,6 +72,7 @@ class Entry:
     __slots__ = (
         "busy",
         "gone_job",
+        "last_pod",
         "pods_fetched_for",
         "refusal",
         "refusals",
@@ -91,6 +92,8 @@ class Entry:
         self.refusal: Refusal | None = None
         self.refusals = 0
         self.gone_job: Key | None = None
+        self.last_pod: Pod | None = None
+        """The latest pod that went, as it was seen last: what it said may not be written down yet."""
         self.pods_fetched_for = ""
 
 
@@ -174,12 +177,13 @@ class Board:
         pod = new or old
         if pod is None:
             return
-        key = Key(pod.metadata.namespace, pod.metadata.labels.get("batch.kubernetes.io/job-name", ""))
+        key = _job_of(pod)
         pods = self._pods.setdefault(key, {})
         if new is None:
             pods.pop(pod.metadata.uid, None)
             if not pods:
                 del self._pods[key]
+            self._remember(key, pod)
         else:
             pods[pod.metadata.uid] = new
         job = self._jobs.get(key)
@@ -289,6 +293,7 @@ class Board:
             job_leaving=key in self._ghosts,
             pods=self.pods_of(key),
             pods_fetched=job is not None and entry.pods_fetched_for == job.metadata.uid,
+            last_pod=entry.last_pod if entry.last_pod and _job_of(entry.last_pod) == key else None,
             launching=Busy.LAUNCH in entry.busy and job is None,
             refusal=entry.refusal,
             running_after=self.limits.running_after,
@@ -469,6 +474,13 @@ class Board:
         entry = self.entries.get(job.metadata.controller_uid)
         return entry is not None and not entry.task.is_terminal and job_key(entry.task) == job.metadata.key
 
+    def _remember(self, key: Key, pod: Pod) -> None:
+        """Keep the last of a pod that is gone, for the outcome of its Task's attempt."""
+        job, ghost = self._jobs.get(key), self._ghosts.get(key)
+        entry = self.entries.get(job.metadata.controller_uid if job else ghost.task_uid if ghost else "")
+        if entry:
+            entry.last_pod = pod
+
     def _haunt(self, key: Key, ghost: Ghost) -> None:
         self._ghosts[key] = ghost
         if ghost.queue:
@@ -512,6 +524,10 @@ class Board:
 def _queue_of(job: Job) -> Key | None:
     name = job.metadata.labels.get(LABEL_QUEUE)
     return Key(job.metadata.namespace, name) if name else None
+
+
+def _job_of(pod: Pod) -> Key:
+    return Key(pod.metadata.namespace, pod.metadata.labels.get("batch.kubernetes.io/job-name", ""))
 
 
 def _state(task: Task, stage: Stage) -> str:

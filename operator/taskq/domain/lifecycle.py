@@ -57,6 +57,8 @@ class View(NamedTuple):
     pods: tuple[Pod, ...] = ()
     pods_fetched: bool = False
     """The pods were read after the Job had ended, so none is missing."""
+    last_pod: Pod | None = None
+    """The last that was seen of a pod of this Job that is gone: a stopped or evicted pod may go before its Job ends."""
     launching: bool = False
     """A request to create the Job is under way, or its answer got lost."""
     refusal: Refusal | None = None
@@ -68,6 +70,11 @@ class View(NamedTuple):
     def rules(self) -> QueueSpec:
         """The queue's rules, or the defaults."""
         return policy.spec_of(self.queue)
+
+    @property
+    def known_pods(self) -> tuple[Pod, ...]:
+        """What can tell how the attempt ended."""
+        return self.pods or ((self.last_pod,) if self.last_pod else ())
 
 
 class Decision(NamedTuple):
@@ -93,7 +100,7 @@ def decide(view: View, now: float) -> Decision:
     if view.job_leaving:
         return Decision(Stage.RUNNING)
     if view.job_gone:
-        return _settle(view, job_key(task).name, outcomes.job_deleted(None, view.pods, now), None, now)
+        return _settle(view, job_key(task).name, outcomes.job_deleted(None, view.known_pods, now), None, now)
     if task.status.attempt >= task.current_attempt:  # the status says it started, and nothing shows it
         return Decision(Stage.RUNNING, (FetchJob(job_key(task), task.metadata.uid),))
     return _queue(view, now)
@@ -182,10 +189,10 @@ def _attend(view: View, job: Job, now: float) -> Decision:
     task, uid = view.task, view.task.metadata.uid
     stopping = bool(job.metadata.annotations.get(STOP_REASON_ANNOTATION))
     if job.finished or (stopping and quiescent(job, view.pods)):
-        if not view.pods_fetched and not any(not pod.alive for pod in view.pods):
+        if not view.pods_fetched and not any(not pod.alive for pod in view.known_pods):
             return Decision(Stage.RUNNING, (FetchPods(job.metadata.key, job.metadata.uid, uid),))
         limits = policy.timeouts(task, view.rules)
-        return _settle(view, job.metadata.name, outcomes.of_attempt(job, view.pods, limits, now), job, now)
+        return _settle(view, job.metadata.name, outcomes.of_attempt(job, view.known_pods, limits, now), job, now)
     if job.metadata.deletion_timestamp:
         return Decision(Stage.RUNNING)  # its end is JobDeleted, once it and its pods are gone
     if stopping:

@@ -64,8 +64,8 @@ class Outcome(NamedTuple):
 def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float) -> Outcome:
     """The end of an attempt whose Job has finished, or was stopped and is still.
 
-    Success wins over a stop that came too late; a container that ended with 0 because it was told to stop did not
-    succeed.
+    ``pods`` are those that are there, or the last that was seen of the one that is gone. Success wins over a stop that
+    came too late; a container that ended with 0 because it was told to stop did not succeed.
     """
     pod = _telling_pod(pods)
     finished = job.finished
@@ -135,7 +135,7 @@ def _failure(pod: Pod, limits: Timeouts) -> tuple[str, str]:
     if reason:
         cause = pod.status.message or (disruption.message if disruption else "") or pod.status.reason
         return reason, ATTEMPT_MESSAGES[reason].format(cause=cause)
-    if pod.metadata.deletion_timestamp:
+    if pod.metadata.deletion_timestamp or pod.alive:  # alive though its Job has ended: nobody saw it go
         return Reason.POD_DELETED, ATTEMPT_MESSAGES[Reason.POD_DELETED]
     ended = _failed_container(pod)
     if ended is None:
@@ -143,8 +143,8 @@ def _failure(pod: Pod, limits: Timeouts) -> tuple[str, str]:
     if ended.reason == "OOMKilled":
         return Reason.OOM_KILLED, "The container used more memory than resources.limits.memory allows"
     if ended.reason in _START_ERRORS:
-        return Reason.START_ERROR, ended.message or ended.reason
-    return Reason.ERROR, ended.message or f"Exit code {ended.exit_code}"
+        return Reason.START_ERROR, "" if ended.message else ended.reason
+    return Reason.ERROR, "" if ended.message else f"Exit code {ended.exit_code}"
 
 
 def _stop_message(reason: str, limits: Timeouts, pod: Pod | None) -> str:
@@ -154,7 +154,9 @@ def _stop_message(reason: str, limits: Timeouts, pod: Pod | None) -> str:
             limit=limits.pending_seconds, cause=f": {fault[0]}: {fault[1]}" if fault else ""
         )
     if reason == Reason.TIMED_OUT:
-        return ATTEMPT_MESSAGES[reason].format(soft=limits.soft_seconds, hard=limits.hard_seconds)
+        given = {"timeouts.softSeconds": limits.soft_seconds, "timeouts.hardSeconds": limits.hard_seconds}
+        names = [f"{name} {value}" for name, value in given.items() if value is not None]
+        return ATTEMPT_MESSAGES[reason].format(limits=", ".join(names) or "activeDeadlineSeconds in the Job template")
     return ""
 
 
@@ -163,9 +165,10 @@ def _report(pod: Pod | None, reason: str, message: str, ended: float) -> Outcome
         return Outcome(reason, message, None, "", None, ended)
     container = _failed_container(pod) or _first_terminated(pod)
     text = container.message if container else ""
+    own_words = "" if reason == Reason.SUCCEEDED else text.strip()
     return Outcome(
         reason=reason,
-        message=message[:MESSAGE_MAX],
+        message=": ".join(part for part in (message, own_words) if part)[:MESSAGE_MAX],
         exit_code=container.exit_code if container else None,
         pod_name=pod.metadata.name,
         started=_started(pod),

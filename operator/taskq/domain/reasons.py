@@ -95,7 +95,7 @@ MESSAGES: dict[str, str] = {
 
 ATTEMPT_MESSAGES: dict[str, str] = {
     Reason.PENDING_TIMEOUT: "No container started within {limit} s of the Job's creation (timeouts.pendingSeconds){cause}",
-    Reason.TIMED_OUT: "Ran longer than allowed (timeouts.softSeconds {soft}, timeouts.hardSeconds {hard})",
+    Reason.TIMED_OUT: "Ran longer than allowed ({limits})",
     Reason.POD_DELETED: "The pod was deleted from outside",
     Reason.JOB_DELETED: "The Job was deleted from outside",
     Reason.EVICTED: "The pod was evicted: {cause}",

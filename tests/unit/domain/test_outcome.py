@@ -183,3 +183,36 @@ def test_any_attempt_has_an_end_that_the_api_allows(state: str, shapes: list[str
     found = outcome.job_deleted(job, pods, now) if state == "gone" else outcome.of_attempt(job, pods, LIMITS, now)
     assert found.reason in {*ATTEMPT_REASONS, "Succeeded", "Cancelled"}
     assert found.ended <= now
+
+
+@pytest.mark.parametrize(
+    ("job", "pod", "message"),
+    [
+        (
+            JOB.failed(9),
+            POD.succeeded(8, "saved\n").killed("DeadlineExceeded"),
+            "Ran longer than allowed (timeouts.softSeconds 5, timeouts.hardSeconds 9): saved",
+        ),
+        (JOB.stopped("Cancelled", 9), POD.succeeded(8, "saved").deleting(since=7, grace=30), "saved"),
+        (JOB.failed(9), POD.failed(3, 8, message="no such row\n"), "no such row"),
+        (JOB.failed(9), POD.failed(3, 8), "Exit code 3"),
+    ],
+)
+def test_what_a_container_said_is_kept_however_it_ended(job: JobBuilder, pod: PodBuilder, message: str) -> None:
+    """One that cleans up when it is told to stop can say how far it came."""
+    assert end(job, pod).message == message
+
+
+def test_a_timeout_names_only_the_limits_that_were_given() -> None:
+    """Also the one that stands in the Job template instead of timeouts."""
+    pods = [POD.failed(143, 8).killed("DeadlineExceeded").build()]
+    soft = outcome.of_attempt(JOB.failed(9).build(), pods, Timeouts(soft_seconds=5), T0 + 20)
+    assert soft.message == "Ran longer than allowed (timeouts.softSeconds 5)"
+    none = outcome.of_attempt(JOB.failed(9).build(), pods, Timeouts(), T0 + 20)
+    assert none.message == "Ran longer than allowed (activeDeadlineSeconds in the Job template)"
+
+
+def test_a_pod_last_seen_running_was_deleted() -> None:
+    """Its Job ended without it, so somebody took it away at once."""
+    found = end(JOB.failed(9), POD.running(2))
+    assert (found.reason, found.pod_name) == ("PodDeleted", POD.build().metadata.name)
