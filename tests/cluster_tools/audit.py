@@ -137,12 +137,12 @@ def lost_tasks(events: Iterable[Event], tasks: Mapping[str, str], *, deleted: It
 def overruns(events: Iterable[Event], caps: Mapping[QueueName, int], *, allowance: int = 0) -> list[str]:
     """Starts that found their queue full. ``allowance`` tolerates what a frozen leader had in flight."""
     log = list(events)
-    changes: list[tuple[int, int, Start]] = []  # at the same moment a slot is freed before one is taken
+    changes: list[tuple[float, int, Start]] = []  # at the same moment a slot is freed before one is taken
     freed = _freed(log)
     for start in starts(log):
         changes.append((start.moment, 1, start))
         if (start.namespace, start.job) in freed:
-            changes.append((max(freed[start.namespace, start.job], start.moment), 0, start))
+            changes.append((max(freed[start.namespace, start.job], start.moment + 0.5), 0, start))
     running: dict[QueueName, set[str]] = defaultdict(set)
     complaints = []
     for moment, kind, start in sorted(changes, key=lambda change: change[:2]):
