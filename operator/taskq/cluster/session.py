@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
@@ -109,9 +110,13 @@ Observe = Callable[[str, str, str, float], None]
 
 @dataclass(slots=True)
 class _Progress:
-    """How far one request came, as far as aiohttp's tracing tells."""
+    """How far one request came."""
 
     connected: bool = False
+
+
+_progress: ContextVar[_Progress | None] = ContextVar("_progress", default=None)
+"""That of the request which this task is sending; kopf's requests have none."""
 
 
 class _NotRepeated(aiohttp.ClientConnectionError):
@@ -119,7 +124,9 @@ class _NotRepeated(aiohttp.ClientConnectionError):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A pool that does not use a connection again which was made before our certificate changed."""
+    """A pool that tells a request when it has its connection (nothing was sent before), and that does not
+    use a connection again which was made before our certificate changed.
+    """
 
     def __init__(self, limit: int, tls: ssl.SSLContext | None) -> None:
         super().__init__(limit=limit, keepalive_timeout=IDLE_SECONDS, ssl=True if tls is None else tls)
@@ -132,8 +139,12 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             if self._made.setdefault(connection.protocol, self.epoch) == self.epoch:
-                return connection
+                break
             connection.close()
+        progress = _progress.get()
+        if progress is not None:
+            progress.connected = True
+        return connection
 
 
 class Session(Api):
@@ -163,9 +174,6 @@ class Session(Api):
         self._tls: ssl.SSLContext | None = tls_context(cluster)
         self._shown: KeyPair | None = None
         self._connector = _Connector(pool_limit + WATCHES, self._tls)
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_mark_connected)
-        trace.on_connection_reuseconn.append(_mark_connected)
         self.aiohttp_session = aiohttp.ClientSession(
             connector=self._connector,
             headers={
@@ -176,7 +184,6 @@ class Session(Api):
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._authorize,),
             proxy=cluster.proxy_url or None,
-            trace_configs=[trace],
         )
 
     async def __aenter__(self) -> Self:
@@ -221,7 +228,6 @@ class Session(Api):
                 headers={"Content-Type": content_type} if body is not None else None,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_SECONDS)),
                 allow_redirects=False,
-                trace_request_ctx=progress,
             ) as response:
                 content = await response.read()
                 code = str(response.status)
@@ -244,7 +250,6 @@ class Session(Api):
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._inactivity),
                 allow_redirects=False,
                 read_bufsize=WATCH_BUFFER,
-                trace_request_ctx=progress,
             ) as response:
                 if self._observe is not None:
                     resource = describe("GET", path)[1]
@@ -259,7 +264,9 @@ class Session(Api):
     def _begin(self) -> _Progress:
         if self.aiohttp_session.closed:
             raise NotSent("the session is closed")
-        return _Progress()
+        progress = _Progress()
+        _progress.set(progress)
+        return progress
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
         asked = f"?{urlencode(query, quote_via=quote)}" if query else ""
@@ -332,12 +339,6 @@ def describe(method: str, path: str) -> tuple[str, str]:
         rest = rest[2:]
     resource = "/".join((rest[0] if rest else "", *rest[2:3]))
     return _VERBS.get(method, "get" if len(rest) > 1 else "list"), resource
-
-
-async def _mark_connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    progress = context.trace_request_ctx
-    if isinstance(progress, _Progress):  # kopf's requests have none
-        progress.connected = True
 
 
 def _failure(error: Exception, progress: _Progress, what: str) -> RequestError:
