@@ -192,7 +192,8 @@ def _attend(view: View, job: Job, now: float) -> Decision:
         if not view.pods_fetched and not any(not pod.alive for pod in view.known_pods):
             return Decision(Stage.RUNNING, (FetchPods(job.metadata.key, job.metadata.uid, uid),))
         limits = policy.timeouts(task, view.rules)
-        return _settle(view, job.metadata.name, outcomes.of_attempt(job, view.known_pods, limits, now), job, now)
+        outcome = outcomes.of_attempt(job, view.known_pods, limits, now, seen=_seen_fault(task))
+        return _settle(view, job.metadata.name, outcome, job, now)
     if job.metadata.deletion_timestamp:
         return Decision(Stage.RUNNING)  # its end is JobDeleted, once it and its pods are gone
     if stopping:
@@ -245,6 +246,12 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
         return Decision(Stage.RUNNING, (), wake_at)
     note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
     return Decision(Stage.RUNNING, (_write(task, patch, note),), wake_at)
+
+
+def _seen_fault(task: Task) -> str:
+    """What the status says keeps the containers from starting."""
+    shown = task.condition("Reconciling")
+    return shown.message if shown and shown.reason in outcomes.WAITING_REASONS else ""
 
 
 # --- when an attempt, or the Task, ends ---------------------------------------------------------------------------

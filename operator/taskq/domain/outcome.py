@@ -33,6 +33,9 @@ _POD_REASONS = {
 
 _START_ERRORS = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
 
+WAITING_REASONS = frozenset({Reason.IMAGE_PULL_FAILED, Reason.CONTAINER_CONFIG_ERROR, Reason.UNSCHEDULABLE})
+"""What can keep a pod that was created from running, until a person mends it."""
+
 _WAITING_FAULTS = {
     "ErrImagePull": Reason.IMAGE_PULL_FAILED,
     "ImagePullBackOff": Reason.IMAGE_PULL_FAILED,
@@ -61,11 +64,12 @@ class Outcome(NamedTuple):
         return self.reason == Reason.SUCCEEDED
 
 
-def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float) -> Outcome:
+def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float, seen: str = "") -> Outcome:
     """The end of an attempt whose Job has finished, or was stopped and is still.
 
     ``pods`` are those that are there, or the last that was seen of the one that is gone. Success wins over a stop that
-    came too late; a container that ended with 0 because it was told to stop did not succeed.
+    came too late; a container that ended with 0 because it was told to stop did not succeed. ``seen`` is what the
+    Task's status says keeps its containers from starting: a pod that was told to go says so no more.
     """
     pod = _telling_pod(pods)
     finished = job.finished
@@ -74,7 +78,9 @@ def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float) -> O
     if finished and finished.type == "Complete" and not (stopped and pod and _ended_by_deletion(pod)):
         return _report(pod, Reason.SUCCEEDED, "", ended)
     if stopped:
-        return _report(pod, stopped, _stop_message(stopped, limits, pod), ended)
+        if stopped == Reason.PENDING_TIMEOUT:
+            return _never_started(pod, limits, seen, ended)
+        return _report(pod, stopped, _stop_message(stopped, limits), ended)
     if pod is None:
         return _report(None, Reason.POD_DELETED, ATTEMPT_MESSAGES[Reason.POD_DELETED], ended)
     reason, message = _failure(pod, limits)
@@ -129,7 +135,7 @@ def _telling_pod(pods: Iterable[Pod]) -> Pod | None:
 def _failure(pod: Pod, limits: Timeouts) -> tuple[str, str]:
     own = _POD_REASONS.get(pod.status.reason)
     if own == Reason.TIMED_OUT:
-        return own, _stop_message(own, limits, pod)
+        return own, _stop_message(own, limits)
     disruption = next((c for c in pod.status.conditions if c.type == "DisruptionTarget" and c.status == "True"), None)
     reason = own or (_DISRUPTIONS.get(disruption.reason, Reason.EVICTED) if disruption else None)
     if reason:
@@ -147,12 +153,16 @@ def _failure(pod: Pod, limits: Timeouts) -> tuple[str, str]:
     return Reason.ERROR, "" if ended.message else f"Exit code {ended.exit_code}"
 
 
-def _stop_message(reason: str, limits: Timeouts, pod: Pod | None) -> str:
-    if reason == Reason.PENDING_TIMEOUT:
-        fault = waiting_fault((pod,)) if pod else None
-        return ATTEMPT_MESSAGES[reason].format(
-            limit=limits.pending_seconds, cause=f": {fault[0]}: {fault[1]}" if fault else ""
-        )
+def _never_started(pod: Pod | None, limits: Timeouts, seen: str, ended: float) -> Outcome:
+    """Without exit code and words: those of a container that never was are the kubelet's invention."""
+    fault = waiting_fault((pod,)) if pod else None
+    cause = seen or (f"{fault[0]}: {fault[1]}" if fault else "")
+    text = ATTEMPT_MESSAGES[Reason.PENDING_TIMEOUT].format(limit=limits.pending_seconds, cause=cause and f": {cause}")
+    name = pod.metadata.name if pod else ""
+    return Outcome(Reason.PENDING_TIMEOUT, text[:MESSAGE_MAX], None, name, None, ended)
+
+
+def _stop_message(reason: str, limits: Timeouts) -> str:
     if reason == Reason.TIMED_OUT:
         given = {"timeouts.softSeconds": limits.soft_seconds, "timeouts.hardSeconds": limits.hard_seconds}
         names = [f"{name} {value}" for name, value in given.items() if value is not None]

@@ -89,7 +89,7 @@ def test_ending_well_because_told_to_stop_is_no_success() -> None:
     assert end(JOB.complete(9).stopping("Cancelled"), told).reason == "Cancelled"
 
 
-@pytest.mark.parametrize("reason", ["TimedOut", "PendingTimeout", "Cancelled"])
+@pytest.mark.parametrize("reason", ["TimedOut", "Cancelled"])
 def test_a_stopped_attempt_ended_for_the_stops_reason(reason: str) -> None:
     """What the pod says comes second: it was told to stop."""
     found = end(JOB.stopped(reason, 9), POD.failed(143, 8).deleting(since=7, grace=30))
@@ -101,6 +101,14 @@ def test_a_pending_timeout_says_what_was_in_the_way() -> None:
     found = end(JOB.stopped("PendingTimeout", 9), POD.waiting("ErrImagePull", "no such image"))
     assert "no such image" in found.message
     assert "3 s" in found.message
+
+
+def test_a_pending_timeout_remembers_what_was_in_the_way() -> None:
+    """A pod that was told to go has an exit code and words that the kubelet made up: the status knew better."""
+    pod = POD.failed(137, 8, "ContainerStatusUnknown", "could not be located").deleting(since=7, grace=30).build()
+    found = outcome.of_attempt(JOB.stopped("PendingTimeout", 9).build(), [pod], LIMITS, T0 + 20, seen="no image x")
+    assert found.message.endswith("(timeouts.pendingSeconds): no image x")
+    assert (found.exit_code, found.started, found.pod_name) == (None, None, pod.metadata.name)
 
 
 def test_the_failed_pod_tells_more_than_the_succeeded_one() -> None:
