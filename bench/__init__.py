@@ -1,0 +1,1 @@
+"""Measures what design promises in figures: `python -m bench`, from the root of the repository."""

@@ -1,0 +1,68 @@
+"""How much is measured: enough to trust, enough to see that the bench still works, or all that the design asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """The numbers of a run; every count and every repetition is bounded here."""
+
+    name: str
+    lean: bool
+    """Run the operator in a virtual environment of its own, as its image has it."""
+    launch_tasks: int
+    launch_rounds: int
+    launch_rounds_with_kcm: int
+    steady_tasks: int
+    steady_rounds: int
+    paced_tasks: int
+    pending: int
+    pending_large: int
+    """Tasks of 100 KB."""
+    pending_most: int
+    """0 leaves it out."""
+    completions: int
+    cold_starts: int
+    failovers: int
+    stock_jobs: int
+
+
+STANDARD = Size(
+    name="standard",
+    lean=True,
+    launch_tasks=1000,
+    launch_rounds=5,
+    launch_rounds_with_kcm=3,
+    steady_tasks=300,
+    steady_rounds=3,
+    paced_tasks=120,
+    pending=10_000,
+    pending_large=1000,
+    pending_most=0,
+    completions=1500,
+    cold_starts=5,
+    failovers=3,
+    stock_jobs=60,
+)
+
+FULL = Size(**{**STANDARD.__dict__, "name": "full", "pending_large": 10_000, "pending_most": 100_000})
+
+QUICK = Size(
+    name="quick",
+    lean=False,
+    launch_tasks=30,
+    launch_rounds=1,
+    launch_rounds_with_kcm=1,
+    steady_tasks=12,
+    steady_rounds=1,
+    paced_tasks=6,
+    pending=60,
+    pending_large=5,
+    pending_most=0,
+    completions=20,
+    cold_starts=1,
+    failovers=1,
+    stock_jobs=6,
+)
