@@ -62,7 +62,7 @@ def policy_file() -> str:
 
 
 def flags(policy_path: str, log_path: str) -> list[str]:
-    """Every line is in the file before its request is answered, in that order, and the file is never rotated away."""
+    """Every line is in the file before its request is answered, and the file is never rotated away."""
     return [
         f"--audit-policy-file={policy_path}",
         f"--audit-log-path={log_path}",

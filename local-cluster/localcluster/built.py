@@ -47,7 +47,7 @@ class Cluster:
 
     @property
     def audit_log(self) -> Path:
-        """JSON lines, one for each request worth knowing, in the order in which they were answered."""
+        """JSON lines, one for each request worth knowing, written before the request is answered."""
         return self.directory / "audit.log"
 
     @property
@@ -112,10 +112,12 @@ def start(
     watch = Stopwatch()
     with _folder(folder, say):
         settings = _settled(folder, name, nodeless=nodeless, kcm=kcm)
-        running = set(Processes(folder).names())
+        running = bool(Processes(folder).names())
         node = None if nodeless else Node(folder, programs, settings, Processes(folder))
         if node is not None:
-            node.prepare(say)
+            node.check(say)
+            _remember(folder, programs, settings)  # first, so that `down` after a crash knows what to undo
+            node.prepare()
         settings = _start_at_free_port(folder, programs, settings)
         if node is not None:
             cluster = Cluster(folder, programs, settings)
@@ -188,7 +190,7 @@ def _start_at_free_port(directory: Path, programs: Path, settings: Settings) -> 
             settings = replace(settings, api_port=free_port())
             for client in API_CLIENTS:  # they know the old address
                 processes.stop(client)
-        write_json(directory / STATE_FILE, {"programs": str(programs), "settings": settings.as_json()})
+        _remember(directory, programs, settings)
         try:
             ControlPlane(directory, programs, settings, processes).start()
         except ClusterError:
@@ -197,6 +199,10 @@ def _start_at_free_port(directory: Path, programs: Path, settings: Settings) -> 
             continue
         break
     return settings
+
+
+def _remember(directory: Path, programs: Path, settings: Settings) -> None:
+    write_json(directory / STATE_FILE, {"programs": str(programs), "settings": settings.as_json()})
 
 
 def _stopping_order(names: list[str]) -> list[str]:

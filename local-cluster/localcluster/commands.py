@@ -19,7 +19,9 @@ from localcluster.settings import ControllerManager
 
 def up(arguments: argparse.Namespace) -> int:
     """Start, heal, or point at the user's own."""
-    match choose(os.environ, nodeless=arguments.no_node):
+    chosen = choose(os.environ, nodeless=arguments.no_node)
+    _refuse_other_kind(arguments.directory, chosen)
+    match chosen:
         case Kind.EXISTING:
             say("using the cluster that your KUBECONFIG or TASKQ_CONTEXT names; nothing is started there")
             print(_existing_kubeconfig())
@@ -36,6 +38,13 @@ def up(arguments: argparse.Namespace) -> int:
             )
     print(f"export KUBECONFIG={arguments.directory / 'kubeconfig'}")
     return 0
+
+
+def _refuse_other_kind(directory: Path, chosen: Kind) -> None:
+    """A folder remembers one cluster; starting another kind there would lose track of the first."""
+    there = Kind.KIND if kind.was_made_in(directory) else Kind.BUILT if built.find(directory) else None
+    if there is not None and chosen not in (there, Kind.EXISTING):
+        raise ClusterError(f"{directory} has a cluster of the kind «{there}»: stop it with `cluster.py down` first")
 
 
 def down(arguments: argparse.Namespace) -> int:

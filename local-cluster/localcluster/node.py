@@ -47,11 +47,15 @@ class Node:
     def _cgroup(self) -> str:
         return self._network.bridge  # a name of this cluster's own, too
 
-    def prepare(self, say: Say) -> None:
-        """What has to be there before the API server: tools and addresses."""
+    def check(self, say: Say) -> None:
+        """Whether this machine can have the node; missing packages are installed, nothing else is changed yet."""
         if len(str(self._directory)) > LONGEST_DIRECTORY:
             raise ClusterError(f"{self._directory} is longer than {LONGEST_DIRECTORY} characters; use --dir")
         ensure_node_tools(say)
+        self._neighbours()
+
+    def prepare(self) -> None:
+        """What has to be there before the API server: addresses."""
         neighbours = self._neighbours()
         if not (self._directory / HOST_FOLDERS_FILE).exists():
             # The last cluster that stops cleans up, so each has to know what the first one found.
