@@ -47,9 +47,8 @@ def running(task: Task, queue: QueueSpec, job: Job, fault: tuple[str, str] | Non
     return _patch(task, queue, now, "Running", reason, text, conditions) | {
         "attempt": task.current_attempt,
         "jobName": job.metadata.name,
-        "queuedTime": stamp(policy.due_time(task)),
-        "startTime": stamp(job.metadata.created),
         "nextAttemptTime": None,
+        **_first_times(task, job.metadata.created),
     }
 
 
@@ -181,15 +180,24 @@ def _settled_attempt(task: Task, job_name: str, outcome: Outcome, *, counts: boo
     patch: Patch = {
         "attempt": number,
         "jobName": job_name,
-        "queuedTime": stamp(policy.due_time(task)),
+        **_first_times(task, outcome.started),
         "attempts": [*kept, {name: value for name, value in entry.items() if value is not None}],
     }
-    if outcome.started:
-        patch["startTime"] = stamp(outcome.started)
     if counts is not None:
         field = "failedAttempts" if counts else "ignoredAttempts"
         spent = task.status.failed_attempts if counts else task.status.ignored_attempts
         patch[field] = spent + 1
+    return patch
+
+
+def _first_times(task: Task, started: float | None) -> Patch:
+    """When the Task could first have started, and when it did: later attempts change neither."""
+    first = not task.settled_attempt
+    patch: Patch = {}
+    if first or task.status.queued_time is None:
+        patch["queuedTime"] = stamp(policy.due_time(task))
+    if started and (first or task.status.start_time is None):
+        patch["startTime"] = stamp(started)
     return patch
 
 

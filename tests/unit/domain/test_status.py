@@ -108,6 +108,17 @@ def test_the_history_keeps_the_last_ten_attempts() -> None:
     assert [attempt.number for attempt in task.build().status.attempts] == list(range(3, 13))
 
 
+def test_later_attempts_do_not_change_when_the_first_one_started() -> None:
+    """How long a Task waited and how long it took are read from these, retries included."""
+    task = make_task()
+    first = status.retrying(task.build(), RULES, "job", FAILURE, due=T0 + 60, counts=True, now=T0 + 6)
+    assert (first["queuedTime"], first["startTime"]) == (status.stamp(T0), status.stamp(T0 + 1))
+    retried = task.status(**valid(first)).build()
+    last = ended(retried, "Succeeded", SUCCESS._replace(started=T0 + 61, ended=T0 + 62))
+    shown = status.running(retried, RULES, make_job(retried, created=61).build(), None, T0 + 64)
+    assert not {"queuedTime", "startTime"} & (set(last) | set(shown))
+
+
 def test_what_a_retry_waits_for_is_precise() -> None:
     """Whole seconds would gather again what the jitter has spread."""
     patch = status.retrying(make_task().build(), RULES, "job", FAILURE, due=T0 + 1.234, counts=True, now=T0)
