@@ -6,7 +6,7 @@
     └── RequestError         a call to the API server did not succeed
         ├── ApiError         the server answered, with a status of 400 or above
         ├── NotSent          not one byte of the request left: certain that nothing was applied
-        └── Unanswered       it may have been applied: only reading the object tells
+        └── Unanswered       it may have been applied, or may still be: repeating it tells
 
 What third-party libraries raise is wrapped where it is called, so no layer above has to know them.
 """
@@ -43,7 +43,11 @@ class NotSent(RequestError):  # noqa: N818 - a state of knowledge, not a kind of
 
 
 class Unanswered(RequestError):  # noqa: N818 - same
-    """The request may have left, and no whole answer came: unknown whether the server applied it."""
+    """The request may have left, and no whole answer came: unknown whether the server applied it.
+
+    To read the object is no proof that it will not be there a moment later: a store that stalled may
+    still carry the write out. To repeat a write that can only succeed once (a name, a resourceVersion) is.
+    """
 
 
 class _Cause(msgspec.Struct, gc=False, frozen=True):

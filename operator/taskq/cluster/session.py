@@ -150,8 +150,8 @@ class _Connector(aiohttp.TCPConnector):
 class Session(Api):
     """The API server over HTTP/1.1: one pool of connections, TLS, credentials that renew themselves.
 
-    Make it on the running loop, and close it. `aiohttp_session` and `server` can be lent to kopf: its
-    requests then get the same credentials, the same TLS and a place in the same pool.
+    Make it on the running loop, and close it. kopf is lent `aiohttp_session` and `server`: its requests
+    then get the same credentials, the same TLS and a place in the same pool.
     """
 
     def __init__(
@@ -174,8 +174,24 @@ class Session(Api):
         self._tls: ssl.SSLContext | None = tls_context(cluster)
         self._shown: KeyPair | None = None
         self._connector = _Connector(pool_limit + WATCHES, self._tls)
-        self.aiohttp_session = aiohttp.ClientSession(
+        self._http = self._client()
+        self._lent: list[aiohttp.ClientSession] = []
+
+    @property
+    def aiohttp_session(self) -> aiohttp.ClientSession:
+        """A new client on the same connections, for others to use and to close.
+
+        kopf closes what it was given after any 401, and takes none that it was given before: so the
+        login handler asks here each time, and our own requests never depend on what kopf closed.
+        """
+        self._lent = [client for client in self._lent if not client.closed]
+        self._lent.append(self._client())
+        return self._lent[-1]
+
+    def _client(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=self._connector,
+            connector_owner=False,
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # gzip costs both sides more CPU than a local network gains
@@ -183,7 +199,7 @@ class Session(Api):
             },
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._authorize,),
-            proxy=cluster.proxy_url or None,
+            proxy=self._cluster.proxy_url or None,
         )
 
     async def __aenter__(self) -> Self:
@@ -203,7 +219,9 @@ class Session(Api):
 
     async def close(self) -> None:
         """Close every connection; requests in flight end as `Unanswered`."""
-        await self.aiohttp_session.close()
+        for client in (*self._lent, self._http):
+            await client.close()
+        await self._connector.close()
 
     async def request(
         self,
@@ -221,7 +239,7 @@ class Session(Api):
             query = {**(query or {}), "timeout": f"{server_timeout:g}s"}
         progress, started, code = self._begin(), self._clock.uptime(), "cancelled"
         try:
-            async with self.aiohttp_session.request(
+            async with self._http.request(
                 method,
                 self._url(path, query),
                 data=body,
@@ -245,7 +263,7 @@ class Session(Api):
         """Yield the lines of a watch, see `Api.watch`; the time observed is that of its beginning."""
         progress, started = self._begin(), self._clock.uptime()
         try:
-            async with self.aiohttp_session.get(
+            async with self._http.get(
                 self._url(path, {**query, "watch": "true"}),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._inactivity),
                 allow_redirects=False,
@@ -262,7 +280,7 @@ class Session(Api):
             raise _failure(error, progress, f"watch of {path}") from error
 
     def _begin(self) -> _Progress:
-        if self.aiohttp_session.closed:
+        if self._http.closed:
             raise NotSent("the session is closed")
         progress = _Progress()
         _progress.set(progress)

@@ -387,6 +387,20 @@ async def test_others_that_borrow_the_session_get_the_credentials_too() -> None:
             await session.aiohttp_session.get("http://127.0.0.1:1/")
 
 
+async def test_others_may_close_what_they_borrowed_and_borrow_again() -> None:
+    async with serving(fine) as server, session_to(server.url) as session:
+        first = session.aiohttp_session
+        async with first.get(f"{server.url}/x") as response:
+            assert response.status == 200
+        await first.close()
+        assert (await session.request("GET", "/x")).ok
+        second = session.aiohttp_session
+        assert second is not first
+        async with second.get(f"{server.url}/x") as response:
+            assert response.status == 200
+    assert second.closed
+
+
 async def test_every_request_is_observed_with_verb_resource_and_code() -> None:
     seen: list[tuple[str, str, str]] = []
 
