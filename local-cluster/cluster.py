@@ -61,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one command; what the user can mend is told without a traceback."""
     arguments = parser().parse_args()
-    arguments.directory = (arguments.dir or state_directory(dict(os.environ), arguments.name)).absolute()
     try:
+        arguments.directory = (arguments.dir or state_directory(dict(os.environ), arguments.name)).absolute()
         code: int = arguments.run(arguments)
     except ClusterError as error:
         print(f"cluster.py: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ from localcluster.node import Node
 from localcluster.processes import Processes
 from localcluster.progress import Say, Stopwatch, say_nothing
 from localcluster.runtime import Runtime
-from localcluster.settings import ControllerManager, Settings, free_port, port_is_free, state_directory
+from localcluster.settings import ControllerManager, Settings, checked_name, free_port, port_is_free, state_directory
 
 DEFAULT_NAME = "taskq"
 STATE_FILE = "cluster.json"
@@ -169,7 +169,11 @@ def _settled(directory: Path, name: str, *, nodeless: bool, kcm: ControllerManag
     if known is None:
         network = None if nodeless else choose_network(directory)
         return Settings(
-            name=name, api_port=free_port(), kubelet_port=free_port(), network=network, controller_manager=kcm
+            name=checked_name(name),
+            api_port=free_port(),
+            kubelet_port=free_port(),
+            network=network,
+            controller_manager=kcm,
         )
     settings = known.settings
     if (settings.network is None) != nodeless:

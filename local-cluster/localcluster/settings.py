@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+import re
 import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,7 +111,14 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+def checked_name(name: str) -> str:
+    """The name is also a folder's and the node's, so it has to be fit for both."""
+    if re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name) is None:
+        raise ClusterError(f"«{name}»: a name is up to 40 small letters, digits and hyphens, no hyphen first or last")
+    return name
+
+
 def state_directory(environment: dict[str, str], name: str) -> Path:
     """Where a cluster lives unless a folder is named."""
     base = environment.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "taskq" / name
+    return (Path(base) if base else Path.home() / ".local" / "state") / "taskq" / checked_name(name)

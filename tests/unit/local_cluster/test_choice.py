@@ -11,7 +11,7 @@ from localcluster import network, prerequisites
 from localcluster.choice import Kind, choose
 from localcluster.errors import ClusterError
 from localcluster.files import write_json
-from localcluster.settings import ControllerManager, Network, Settings
+from localcluster.settings import ControllerManager, Network, Settings, state_directory
 
 
 @pytest.fixture
@@ -111,3 +111,11 @@ def test_settings_survive_the_state_file(manager: ControllerManager | None, chos
     """A later call must find the cluster that an earlier one made."""
     settings = Settings(name="n", api_port=1, kubelet_port=2, network=chosen, controller_manager=manager)
     assert Settings.from_json(settings.as_json()) == settings
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "Upper", "-x", "x-", "a" * 41])
+def test_names_that_cannot_be_a_node_are_refused(name: str) -> None:
+    """Least of all may one lead out of the folder of states."""
+    with pytest.raises(ClusterError, match="name"):
+        state_directory({}, name)
+    assert state_directory({"XDG_STATE_HOME": "/s"}, "a-1") == Path("/s/taskq/a-1")
