@@ -20,6 +20,7 @@ from taskq.domain.jobspec import job_key
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
 from taskq.domain.model import Job, Key, Pod, Queue, Task, Template
 from taskq.domain.queue_state import QueueState
+from taskq.domain.write_queue import WriteQueue
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE
 
 DECISIONS_PER_PASS = 500
@@ -127,7 +128,7 @@ class Board:
         self._ghosts: dict[Key, Ghost] = {}
         self._dirty: dict[str, None] = {}
         self._hungry: dict[Key, None] = {}
-        self._writes: dict[str, WriteStatus] = {}
+        self._writes = WriteQueue()
         self._asks: deque[Action] = deque()
         self._asked_for: dict[Key, Key] = {}
         """The Jobs whose creation is under way, with their queues: they hold their slots until there is an answer."""
@@ -234,9 +235,11 @@ class Board:
             self._decide(uid, now)
         actions: list[Action] = list(self._asks)
         self._asks.clear()
-        actions += self._take_writes()
+        actions += self._start_writes(self._writes.take_urgent(self._room_to_write))
         if not self._dirty:  # an order is complete only when every Task that changed stands in it
             actions += self._admit(now)
+        peace = not self._dirty and len(self._asked_for) < self.limits.launches
+        actions += self._start_writes(self._writes.take_minor(self._room_to_write, now, peace=peace))
         return Plan(actions, now if self._dirty else self._next_wake())
 
     def _ring(self, now: float) -> None:
@@ -264,11 +267,11 @@ class Board:
         state = self._queue(entry.task.queue)
         decision = lifecycle.decide(self._view(entry, state), now)
         self._place(entry, state, decision)
-        self._writes.pop(uid, None)
+        self._writes.decided(uid, next((a for a in decision.actions if isinstance(a, WriteStatus)), None), now)
         for action in decision.actions:
             if isinstance(action, WriteStatus):
-                self._writes[uid] = action
-            elif (busy := _BUSY_WITH[type(action)]) not in entry.busy:
+                continue
+            if (busy := _BUSY_WITH[type(action)]) not in entry.busy:
                 entry.busy |= busy
                 self._asks.append(action)
         if decision.wake_at is not None and decision.wake_at != entry.wake_at:
@@ -335,19 +338,18 @@ class Board:
         self._asked_for[job] = state.key
         state.last_start = now
         entry.busy |= Busy.LAUNCH
-        self._writes.pop(task.metadata.uid, None)
+        self._writes.drop(task.metadata.uid)
         self._place(entry, state, Decision(Stage.LAUNCHING))
         return Launch(task.metadata.key, task.metadata.uid, task.current_attempt, job, state.key)
 
-    def _take_writes(self) -> Iterator[Action]:
-        while self._writes and len(self._writing) < self.limits.writes:
-            uid = next(iter(self._writes))
-            write = self._writes.pop(uid)
-            entry = self.entries.get(uid)
-            if entry is None:
-                continue
-            entry.busy |= Busy.WRITE
-            self._writing.add(uid)
+    @property
+    def _room_to_write(self) -> int:
+        return self.limits.writes - len(self._writing)
+
+    def _start_writes(self, writes: Iterator[WriteStatus]) -> Iterator[Action]:
+        for write in writes:
+            self.entries[write.uid].busy |= Busy.WRITE
+            self._writing.add(write.uid)
             yield write
 
     def _next_wake(self) -> float | None:
@@ -459,7 +461,7 @@ class Board:
         state.members.discard(uid)
         state.order.discard(uid)
         state.count(uid, task.metadata.created, entry.state, "")
-        self._writes.pop(uid, None)
+        self._writes.drop(uid)
         if task.spec.template_ref:
             users = self._template_users.get(Key(task.metadata.namespace, task.spec.template_ref.name))
             if users:
