@@ -1,0 +1,212 @@
+"""Operators are killed and frozen at any moment while hundreds of Tasks run; the API server's audit log judges.
+
+Every attempt started exactly once, no Task lost, no cap exceeded: read from the log, in the order of the writes. The
+same check must convict operators with a defect put in on purpose.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import localcluster
+from cluster_tools import audit
+from cluster_tools.desk import Desk, retries
+from cluster_tools.kubelet import FakeKubelet
+from cluster_tools.operator_process import PROMPT, SHORT_LEASES, OperatorProcess
+from cluster_tools.waiting import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kubelet")]
+
+SEED = 20
+KILLS = 15
+FREEZES = 5
+CAPS = {"wide": 9, "narrow": 4, "single": 1}
+SHARES = {"wide": 12, "narrow": 5, "single": 1}
+MUTANTS = Path(__file__).parents[1] / "cluster_tools" / "mutants.py"
+
+OUTCOMES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "Succeeded": ([{}], {}),
+    "slow": ([{"seconds": 1.5}], {}),
+    "brief": ([{}], {"ttl": {"afterSuccessSeconds": 1}}),
+    "third-time": ([{"exitCode": 1}, {"reason": "OOMKilled"}, {}], {"retryPolicy": retries(3)}),
+    "Failed": ([{"exitCode": 3}], {"retryPolicy": retries(2)}),
+    "final": ([{"exitCode": 4}], {"retryPolicy": retries(5, rules=[{"exitCodes": [4], "action": "Fail"}])}),
+}
+OFTEN = {"Succeeded": 10, "slow": 5, "brief": 2, "third-time": 2, "Failed": 2, "final": 1}
+
+
+@dataclass
+class Run:
+    """The Tasks of one test, and what was done to them."""
+
+    desk: Desk
+    dice: random.Random
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Names by uid."""
+    kinds: dict[str, str] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+
+    def fill(self, many: int) -> None:
+        """Queues with caps, and Tasks of every kind in them."""
+        for name, cap in CAPS.items():
+            self.desk.queue(name, maxConcurrency=cap)
+        for number in range(many):
+            kind = self.dice.choices(list(OFTEN), weights=list(OFTEN.values()))[0]
+            queue = self.dice.choices(list(SHARES), weights=list(SHARES.values()))[0]
+            steps, spec = OUTCOMES[kind]
+            name = f"t{number:03}-{kind.lower()}"
+            made = self.desk.task(name, *steps, queueName=queue, priority=self.dice.randrange(5), **spec)
+            self.tasks[made["metadata"]["uid"]] = name
+            self.kinds[made["metadata"]["uid"]] = kind
+
+    def meddle(self) -> None:
+        """What users do meanwhile: cancel one, and now and then delete one."""
+        open_tasks = [task for task in self.unsettled() if task["metadata"]["uid"] not in self.cancelled]
+        if not open_tasks:
+            return
+        task = self.dice.choice(open_tasks)
+        uid, name = task["metadata"]["uid"], task["metadata"]["name"]
+        if self.dice.random() < 0.3:
+            self.deleted.add(uid)
+            self.desk.delete("Task", name)
+        else:
+            mode = self.dice.choice(["IfPending", "Graceful", "Immediate"])
+            try:
+                self.desk.change(name, cancellation={"mode": mode, "reason": "a whim"})
+                self.cancelled.add(uid)
+            except Exception as error:  # it ended in this moment, or was cleaned up
+                assert "(422)" in str(error) or "(404)" in str(error), error
+
+    def unsettled(self) -> list[dict[str, Any]]:
+        """The Tasks that have not ended."""
+        return [task for task in self.desk.list("Task") if task["status"].get("settled") != "True"]
+
+    def wait_all(self, keep_alive: Callable[[], None]) -> None:
+        """Until every Task has ended."""
+
+        def done() -> bool:
+            keep_alive()
+            return not self.unsettled()
+
+        until(done, lambda: f"all Tasks end; open: {[t['metadata']['name'] for t in self.unsettled()]}", seconds=240,
+              every=0.5)  # fmt: skip
+
+    def complaints(self, *, allowance: int = 0) -> list[str]:
+        """The verdict so far."""
+        caps = {(self.desk.namespace, name): cap for name, cap in CAPS.items()}
+        events = self.desk.audit()
+        return audit.verdict(events, caps=caps, tasks=self.tasks, deleted=self.deleted, allowance=allowance)
+
+    def wrong_ends(self) -> list[str]:
+        """Tasks that nobody meddled with, and whose end is not what their script leads to."""
+        wanted = {"slow": "Succeeded", "brief": "Succeeded", "third-time": "Succeeded", "final": "Failed"}
+        return [
+            f"{end.task}: {end.phase}"
+            for end in audit.ends(self.desk.audit())
+            if end.uid not in self.cancelled | self.deleted
+            and end.phase != wanted.get(self.kinds[end.uid], self.kinds[end.uid])
+        ]
+
+
+@pytest.fixture
+def run(desk: Desk) -> Run:
+    """A run whose dice fall the same each time."""
+    print(f"seed {SEED}")
+    return Run(desk, random.Random(SEED))
+
+
+def replica(cluster: localcluster.Cluster, desk: Desk, log: Path, *program: str) -> OperatorProcess:
+    """A replica that serves only the namespace of the test, with a lease of its own."""
+    settings: dict[str, object] = {**SHORT_LEASES, **PROMPT, "namespaces": desk.namespace, "lease_name": desk.namespace}
+    if program:
+        return OperatorProcess(cluster.kubeconfig, log, program=program, **settings)
+    return OperatorProcess(cluster.kubeconfig, log, **settings)
+
+
+def kill_and_restart(operator: OperatorProcess, dice: random.Random) -> None:
+    """SIGKILL at a random moment: mostly in the bustle after it became leader, sometimes before."""
+    if dice.random() < 0.8:
+        until(lambda: not operator.running or "leading:" in operator.output(), "it leads, or gave up")
+        time.sleep(dice.uniform(0.0, 1.2))  # a random moment is the point
+    else:
+        time.sleep(dice.uniform(0.0, 3.0))
+    operator.kill()
+    operator.start()
+
+
+def test_no_kill_of_the_operator_doubles_or_loses_anything(
+    cluster: localcluster.Cluster, run: Run, tmp_path: Path
+) -> None:
+    """300 Tasks, at least 15 times SIGKILL."""
+    run.fill(300)
+    with replica(cluster, run.desk, tmp_path / "operator.log") as operator:
+        kills = 0
+        while kills < KILLS:
+            kill_and_restart(operator, run.dice)
+            kills += 1
+            run.meddle()
+        left = len(run.unsettled())
+        print(f"{kills} kills; {left} Tasks left")
+        run.wait_all(lambda: None if operator.running else (operator.start(), None)[1])
+    assert run.complaints() == []
+    assert run.wrong_ends() == []
+    assert left, "all had ended before the last kill: give it more Tasks"
+
+
+def test_a_frozen_leader_that_wakes_up_does_no_harm(cluster: localcluster.Cluster, run: Run, tmp_path: Path) -> None:
+    """Two replicas; the leader is stopped for longer than its lease lasts, or killed, and goes on when another leads."""
+    run.fill(120)
+    replicas = [replica(cluster, run.desk, tmp_path / f"{name}.log") for name in ("one", "two")]
+    with replicas[0], replicas[1]:
+
+        def revive() -> None:
+            for one in replicas:
+                if not one.running:
+                    one.start()
+
+        def leader() -> OperatorProcess | None:
+            revive()
+            return next((one for one in replicas if one.metric("taskq_leader") == 1), None)
+
+        for _ in range(FREEZES):
+            first = until(leader, "somebody leads")
+            time.sleep(run.dice.uniform(0.0, 0.6))
+            first.freeze()
+            other = replicas[1 - replicas.index(first)]
+            until(lambda: other.metric("taskq_leader") == 1 or not other.running, "the other takes over")
+            time.sleep(run.dice.uniform(0.0, 0.4))
+            first.thaw()
+            assert first.wait() == 1, "who lost the lease ends, so that nothing of its term goes on"
+            run.meddle()
+        run.wait_all(revive)
+    assert run.complaints() == []
+    assert run.wrong_ends() == []
+
+
+def test_random_job_names_are_convicted(cluster: localcluster.Cluster, run: Run, tmp_path: Path) -> None:
+    """A mutant whose Job names a restart does not find again."""
+    run.fill(60)
+    with replica(cluster, run.desk, tmp_path / "mutant.log", str(MUTANTS), "random-job-names") as operator:
+        for _ in range(8):
+            kill_and_restart(operator, run.dice)
+            if any("started 2 times" in text for text in run.complaints()):
+                return
+    pytest.fail("8 kills, and no attempt was seen to be started twice")
+
+
+def test_a_cap_that_ignores_its_own_creates_is_convicted(
+    cluster: localcluster.Cluster, run: Run, tmp_path: Path
+) -> None:
+    """A mutant that counts what the watch shows, and not what it has just asked for."""
+    run.fill(60)
+    with replica(cluster, run.desk, tmp_path / "mutant.log", str(MUTANTS), "cap-without-own-creates") as operator:
+        operator.wait_leading()
+        until(lambda: [text for text in run.complaints() if "at most" in text], "the cap is seen to be exceeded")
