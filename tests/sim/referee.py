@@ -1,0 +1,323 @@
+"""The rules that never break (design §3), checked after every change of the simulated cluster.
+
+The referee sees the server's truth and no operator's memory; only for rule 4 it asks an operator what it had seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sim.faults import Dice
+from sim.simapi import Call
+from sim.simcluster import Change, Kept, Object, Referee, Server
+from sim.simnode import OVER, is_true
+from taskq.domain.model import Key
+from taskq.resources.task import TaskStatus
+
+ENDS = ("Succeeded", "Failed", "Cancelled", "Expired")
+JOB_NAME = "batch.kubernetes.io/job-name"
+QUEUE, ATTEMPT = "taskq.dev/queue", "taskq.dev/attempt"
+
+
+class Broken(AssertionError):
+    """A rule was broken."""
+
+
+class Judge(Referee):
+    """Knows every Job ever made, and every cap ever set."""
+
+    def __init__(self, server: Server, dice: Dice, *, slack: float) -> None:
+        """`slack`: seconds within which every operator learns of a change of a queue."""
+        self._server = server
+        self._dice = dice
+        self._slack = slack
+        self.tallies: Counter[str] = Counter()
+        self.made: dict[tuple[str, int], list[str]] = defaultdict(list)
+        """Uids of the Jobs created for each Task uid and attempt, deleted ones included."""
+        self.ended: dict[str, str] = {}
+        self._jobs: dict[str, tuple[str, int]] = {}
+        self._pods: dict[str, dict[str, Object]] = defaultdict(dict)
+        self._caps: dict[Key, list[tuple[float, int]]] = defaultdict(list)
+        self._beyond: set[str] = set()
+        """Uids of Jobs that a thawed leader had in flight."""
+        server.referees.append(self)
+
+    def changed(self, resource: str, change: Change, who: Any) -> None:
+        """Judge one change."""
+        if resource == "jobs" and change.old is None and isinstance(who, Call):
+            self._job_made(change.key, change.new, who)
+        elif resource == "jobs" and change.new is None and isinstance(who, Call):
+            raise Broken(f"rule 2: an operator deleted Job {change.key}")
+        elif resource == "pods":
+            self._pod_changed(change)
+        elif resource == "taskqueues":
+            self._queue_changed(change)
+        elif resource == "tasks":
+            self._task_changed(change, who)
+
+    # --- Jobs ------------------------------------------------------------------------------------------------------
+
+    def _job_made(self, key: Key, job: Kept | None, call: Call) -> None:
+        assert job is not None
+        meta = job.document["metadata"]
+        uid = meta["ownerReferences"][0]["uid"]
+        attempt = (uid, int(meta["labels"][ATTEMPT]))
+        self._one_job(key, job, attempt, call)
+        self.made[attempt].append(job.uid)
+        self._jobs[job.uid] = attempt
+        if call.thawed:
+            self.tallies["created by a thawed leader"] += 1
+            self._beyond.add(job.uid)
+        self._cap(Key(key.namespace, meta["labels"][QUEUE]), call)
+
+    def _one_job(self, key: Key, job: Kept, attempt: tuple[str, int], call: Call) -> None:
+        """Rule 1."""
+        uid, number = attempt
+        earlier = self.made[attempt]
+        task = next((kept for _, kept in self._server.every("tasks") if kept.uid == uid), None)
+        status = task.document["status"] if task else {}
+        if call.thawed:  # its request is older than what others have done since
+            self.tallies["second Job by a thawed leader"] += bool(earlier)
+            return
+        if status.get("phase") in ENDS:
+            raise Broken(f"rule 1: Job {key} made for a Task that has ended as {status['phase']}")
+        settled = max((entry["number"] for entry in status.get("attempts") or ()), default=0)
+        if task and number != settled + 1:
+            raise Broken(f"rule 1: Job {key} is attempt {number} after attempt {settled}")
+        if not earlier:
+            return
+        if any(kept.uid in earlier for _, kept in self._server.every("jobs")):
+            raise Broken(f"rule 1: {key} is a second Job for attempt {number}, the first still exists")
+        if status.get("attempt", 0) >= number:
+            raise Broken(f"rule 1: {key} is a second Job for attempt {number}, which stands in the status")
+        if set(earlier) & call.knew:
+            raise Broken(f"rule 1: {key} is a second Job for attempt {number}, by one who had seen the first")
+        self.tallies["Job deleted unseen, made again (the documented exception)"] += 1
+
+    def _cap(self, queue: Key, call: Call) -> None:
+        """Rule 3."""
+        holding = self._holding(queue)
+        allowed = self._allowed(queue) + len(self._beyond & {uid for uid, _ in holding})
+        if len(holding) > allowed:
+            names = ", ".join(name for _, name in holding)
+            raise Broken(f"rule 3: queue {queue} has {len(holding)} Jobs, its cap is {allowed}: {names}")
+        self.tallies["cap reached"] += len(holding) == allowed
+
+    def _holding(self, queue: Key) -> list[tuple[str, str]]:
+        """Uid and name of the Jobs of a queue of which something runs or may still run, deleted ones included."""
+        found: dict[str, str] = {}
+        for key, kept in self._server.every("jobs", queue.namespace):
+            if kept.document["metadata"].get("labels", {}).get(QUEUE) == queue.name and self.lives(kept):
+                found[kept.uid] = key.name
+        for uid, pods in self._pods.items():
+            if any(pod["metadata"]["labels"].get(QUEUE) == queue.name for pod in pods.values()):
+                found.setdefault(uid, f"{uid} (deleted)")
+        return sorted(found.items())
+
+    def lives(self, job: Kept) -> bool:
+        """Whether something of a Job runs, terminates or is still to come."""
+        if self._pods.get(job.uid):
+            return True
+        document = job.document
+        if is_true(document, "Complete") or is_true(document, "Failed"):
+            return False
+        status = document["status"]
+        still = is_true(document, "Suspended") and not status.get("active") and not status.get("terminating")
+        return not (still and document["spec"].get("suspend"))
+
+    def _pod_changed(self, change: Change) -> None:
+        kept = change.new or change.old
+        assert kept is not None
+        before = change.old or kept
+        job = next((o["uid"] for o in before.document["metadata"].get("ownerReferences") or ()), None)
+        if job is None:  # an orphan: it keeps the Job that it was counted for
+            job = next((uid for uid, pods in self._pods.items() if kept.uid in pods), kept.uid)
+        pods = self._pods[job]
+        if change.new is None or change.new.document["status"]["phase"] in OVER:
+            pods.pop(kept.uid, None)
+            if not pods:
+                del self._pods[job]
+        else:
+            pods[kept.uid] = kept.document
+
+    # --- queues ----------------------------------------------------------------------------------------------------
+
+    def _queue_changed(self, change: Change) -> None:
+        spec = change.new.document.get("spec", {}) if change.new else None
+        if spec is None:
+            cap = 10 if change.key.name == "default" else 0
+        else:
+            cap = spec.get("maxConcurrency", 10) if spec.get("state", "Open") in ("Open", "Draining") else 0
+        caps = self._caps[change.key]
+        if not caps or caps[-1][1] != cap:
+            caps.append((self._server.loop.time(), cap))
+
+    def _allowed(self, queue: Key) -> int:
+        """The largest cap that an operator may believe in."""
+        caps = self._caps.get(queue)
+        if not caps:
+            return 10 if queue.name == "default" else 0
+        oldest = self._server.loop.time() - self._slack
+        current = [cap for index, (_, cap) in enumerate(caps) if index + 1 == len(caps) or caps[index + 1][0] > oldest]
+        if caps[0][0] > oldest:  # before it was there, or before it was seen
+            current.append(10 if queue.name == "default" else 0)
+        return max(current)
+
+    # --- Tasks -----------------------------------------------------------------------------------------------------
+
+    def _task_changed(self, change: Change, who: Any) -> None:
+        if change.new is None:
+            if isinstance(who, Call):
+                self.tallies["Task cleaned up after its ttl"] += 1
+                if change.old and change.old.document["status"]["phase"] not in ENDS:
+                    raise Broken(f"rule 2: an operator deleted the unfinished Task {change.key}")
+            return
+        if change.old is None or change.old.document["status"] == change.new.document["status"]:
+            return
+        old, new = change.old.document["status"], change.new.document["status"]
+        self._valid(change.key, new)
+        self._forward(change.key, old, new)
+        self._settled(change.key, change.new, old, new, who)
+
+    def _valid(self, key: Key, status: Object) -> None:
+        try:
+            TaskStatus.model_validate_json(msgspec.json.encode(status))
+        except ValueError as error:
+            raise Broken(f"Task {key} has a status that the schema refuses: {error}") from error
+        if (status.get("settled") == "True") != (status["phase"] in ENDS):
+            raise Broken(f"Task {key} is {status['phase']} and settled is {status.get('settled')}")
+
+    def _forward(self, key: Key, old: Object, new: Object) -> None:
+        """Rule 2: one end, and no way back."""
+        if old["phase"] in ENDS:
+            raise Broken(f"rule 2: Task {key} had ended as {old['phase']} and became {new['phase']}")
+        for field in ("attempt", "failedAttempts", "ignoredAttempts"):
+            if new.get(field, 0) < old.get(field, 0):
+                raise Broken(f"rule 2: {field} of Task {key} went back from {old[field]} to {new.get(field)}")
+        numbers = [[entry["number"] for entry in status.get("attempts") or ()] for status in (old, new)]
+        before, after = ((found[-1] if found else 0) for found in numbers)
+        if after not in (before, before + 1):
+            raise Broken(f"rule 2: the last attempt of Task {key} went from {before} to {after}")
+        steps = {"Pending": 0, "Retrying": 0, "Running": 1}
+        if before == after and steps.get(new["phase"], 2) < steps[old["phase"]]:
+            raise Broken(f"rule 2: Task {key} went back from {old['phase']} to {new['phase']}")
+        if new["phase"] == "Pending" and after:
+            raise Broken(f"rule 2: Task {key} is Pending after {after} attempts")
+
+    def _settled(self, key: Key, task: Kept, old: Object, new: Object, who: Any) -> None:
+        """An outcome is written when nothing of the attempt runs any more, and it is the truth."""
+        entries = new.get("attempts") or []
+        fresh = [entry for entry in entries if entry not in (old.get("attempts") or ())]
+        for entry in fresh:
+            attempt = (task.uid, entry["number"])
+            if not self.made[attempt]:
+                raise Broken(f"rule 2: Task {key} has an outcome of attempt {entry['number']}, which had no Job")
+            self._nothing_runs(key, attempt)
+            self._truth(key, entry, attempt)
+        if new["phase"] not in ENDS:
+            return
+        self.ended[task.uid] = new["phase"]
+        self.tallies[f"ended {new['phase']}"] += 1
+        for attempt in [found for found in self.made if found[0] == task.uid]:
+            self._nothing_runs(key, attempt)
+        if new["phase"] == "Expired" and self._existing(task.uid):
+            raise Broken(f"rule 2: Task {key} is Expired and has a Job")
+
+    def _existing(self, uid: str) -> list[Kept]:
+        return [kept for _, kept in self._server.every("jobs") if self._jobs.get(kept.uid, ("", 0))[0] == uid]
+
+    def _nothing_runs(self, key: Key, attempt: tuple[str, int]) -> None:
+        for uid in self.made[attempt]:
+            if uid in self._beyond:
+                continue
+            if self._pods.get(uid):
+                raise Broken(f"rule 2: attempt {attempt[1]} of Task {key} is written down while a pod of it lives")
+            job = next((kept for _, kept in self._server.every("jobs") if kept.uid == uid), None)
+            if job and self.lives(job):
+                raise Broken(f"rule 2: attempt {attempt[1]} of Task {key} is written down while its Job lives")
+
+    def _truth(self, key: Key, entry: Object, attempt: tuple[str, int]) -> None:
+        job = next((kept for kept in self._existing(attempt[0]) if kept.uid == self.made[attempt][-1]), None)
+        if job is None:
+            return
+        complete = is_true(job.document, "Complete")
+        stopped = "taskq.dev/stop-reason" in job.document["metadata"].get("annotations", {})
+        if entry["reason"] == "Succeeded" and not complete:
+            raise Broken(f"rule 2: attempt {attempt[1]} of Task {key} is said to have succeeded, its Job did not")
+        if complete and not stopped and entry["reason"] != "Succeeded":
+            raise Broken(f"rule 2: attempt {attempt[1]} of Task {key} succeeded and is {entry['reason']} in its status")
+        if entry["reason"] == "JobDeleted" and "deletionTimestamp" not in job.document["metadata"]:
+            raise Broken(f"rule 2: attempt {attempt[1]} of Task {key} is said to be deleted, and its Job is there")
+
+    # --- the order -------------------------------------------------------------------------------------------------
+
+    def launches(self, board: Any, stores: Any, rules_of: Any, launches: list[Any], now: float) -> None:
+        """Rule 4: among what an operator knew to be startable, it starts the first."""
+        started: set[str] = set()
+        for launch in launches:
+            rules = rules_of(launch.queue)
+            chosen = stores.tasks.get(launch.task, launch.uid)
+            mine = _place(chosen, rules)
+            for task in stores.tasks:
+                if task.metadata.uid in started or task.metadata.uid == launch.uid or task.queue != launch.queue:
+                    continue
+                if _place(task, rules) < mine and _startable(task, board, rules, now):
+                    raise Broken(
+                        f"rule 4: Task {launch.task} was started before {task.metadata.key} in queue {launch.queue}"
+                    )
+            self.tallies["order looked at"] += 1
+            started.add(launch.uid)
+
+
+def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
+    """Whether a Task could have been started, as far as its operator knew; in doubt, not."""
+    entry = board.entries.get(task.metadata.uid)
+    if entry is None or entry.busy or (entry.refusal and entry.refusal.until > now):
+        return False
+    status, spec = task.status, task.spec
+    if status.phase in ENDS or task.metadata.deletion_timestamp or spec.cancellation or spec.suspend:
+        return False
+    settled = status.attempts[-1].number if status.attempts else 0
+    if status.attempt > settled or any(uid == task.metadata.uid for uid in _owners(board)) or entry.gone_job:
+        return False
+    if _due(task) > now or (spec.template_ref and Key(task.metadata.namespace, spec.template_ref.name) not in board.templates):
+        return False
+    limit = spec.starting_deadline_seconds
+    limit = rules.task_defaults.starting_deadline_seconds if limit is None else limit
+    if limit is not None and not settled and now >= _due(task) + limit:
+        return False
+    return rules.state == "Open"
+
+
+def _owners(board: Any) -> set[str]:
+    """Uids of the Tasks that have a Job, or one that has just gone."""
+    return {job.metadata.controller_uid for job in board._jobs.values()} | {
+        ghost.task_uid for ghost in board._ghosts.values()
+    }
+
+
+def _due(task: Any) -> float:
+    start: datetime | None = task.status.next_attempt_time or task.spec.not_before_time
+    created = task.metadata.creation_timestamp.timestamp()
+    return max(start.timestamp(), created) if start else created
+
+
+def _place(task: Any, rules: Any) -> tuple[Any, ...]:
+    """The order of design §3 rule 4, written down a second time on purpose."""
+    priority = task.spec.priority if task.spec.priority is not None else (rules.task_defaults.priority or 0)
+    if rules.priority_order == "HighestFirst":
+        priority = -priority
+    due = _due(task)
+    first = (due, priority) if rules.ordering == "TimeThenPriority" else (priority, due)
+    meta = task.metadata
+    return (*first, meta.creation_timestamp.timestamp(), meta.name, meta.uid)
+
+
+def plain(text: str) -> str:
+    """A trace line without uids, to compare two walks by."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", text)
