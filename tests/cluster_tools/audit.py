@@ -4,6 +4,9 @@ The log holds every request of everybody, whoever was killed meanwhile. Requests
 order; where an answer carries a resourceVersion, which grows with every write, that is the moment used. A deletion has
 none, so it counts from the earliest moment that it can have happened: the oracle accuses only when it is certain.
 
+A write whose client was killed before the answer is in the log as 504, whether it took effect or not. Of a Job the next
+lines tell: the Job controller writes the status of every Job there is. Of a Task's end the object itself tells.
+
 Pure functions over the parsed lines. Job status writes and Job creations must be logged with their answers, and status
 patches of Tasks with their requests, as ``local-cluster`` does.
 """
@@ -24,7 +27,6 @@ QueueName = tuple[str, str]
 """Namespace and name."""
 
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled", "Expired"})
-CREATED = 201
 
 
 class Start(NamedTuple):
@@ -56,8 +58,10 @@ def read(path: Path, namespaces: Iterable[str] = ()) -> list[Event]:
     return [event for event in events if not wanted or event.get("objectRef", {}).get("namespace") in wanted]
 
 
-def requests(events: Iterable[Event], verb: str, resource: str, *, agent: str = "") -> list[Event]:
-    """Those that succeeded, of one kind; ``resource`` may name a subresource, as in ``tasks/status``."""
+def requests(
+    events: Iterable[Event], verb: str, resource: str, *, agent: str = "", codes: range = range(200, 300)
+) -> list[Event]:
+    """Those of one kind that succeeded, or had these codes; ``resource`` may name a subresource: ``tasks/status``."""
     kind, _, sub = resource.partition("/")
     return [
         event
@@ -66,37 +70,39 @@ def requests(events: Iterable[Event], verb: str, resource: str, *, agent: str = 
         and event.get("objectRef", {}).get("resource") == kind
         and event["objectRef"].get("subresource", "") == sub
         and event["stage"] == "ResponseComplete"
-        and event["responseStatus"].get("code", 0) < 300
+        and event["responseStatus"].get("code", 0) in codes
         and agent in event.get("userAgent", "")
     ]
 
 
 def starts(events: Iterable[Event]) -> list[Start]:
-    """Every Job that was created for a Task, by moment."""
-    found = []
-    for event in requests(events, "create", "jobs"):
+    """Every Job that came to be for a Task, by moment; the same name after a deletion is another Job."""
+    log = list(events)
+    created = requests(log, "create", "jobs")
+    shown = requests(log, "update", "jobs/status", agent="kube-controller-manager")
+    found: dict[str, Start] = {}
+    for event in (*created, *shown):
         meta = event["responseObject"]["metadata"]
         owner = next((o for o in meta.get("ownerReferences", ()) if o["kind"] == "Task"), None)
-        if owner and event["responseStatus"]["code"] == CREATED:
-            labels = meta["labels"]
-            found.append(
-                Start(
-                    moment=int(meta["resourceVersion"]),
-                    namespace=meta["namespace"],
-                    task=owner["name"],
-                    uid=owner["uid"],
-                    attempt=int(labels["taskq.dev/attempt"]),
-                    queue=labels["taskq.dev/queue"],
-                    job=meta["name"],
-                )
-            )
-    return sorted(found)
+        if owner is None or meta["uid"] in found:
+            continue
+        labels = meta["labels"]
+        found[meta["uid"]] = Start(
+            moment=int(meta["resourceVersion"]),
+            namespace=meta["namespace"],
+            task=owner["name"],
+            uid=owner["uid"],
+            attempt=int(labels["taskq.dev/attempt"]),
+            queue=labels["taskq.dev/queue"],
+            job=meta["name"],
+        )
+    return sorted(found.values())
 
 
-def ends(events: Iterable[Event]) -> list[End]:
+def ends(events: Iterable[Event], *, codes: range = range(200, 300)) -> list[End]:
     """Every write that gave a Task a terminal phase; the API server refuses a change of it afterwards."""
     found = []
-    for event in requests(events, "patch", "tasks/status"):
+    for event in requests(events, "patch", "tasks/status", codes=codes):
         body = event["requestObject"]
         phase = body.get("status", {}).get("phase", "")
         if phase in TERMINAL:
@@ -123,15 +129,29 @@ def repeated_attempts(started: Iterable[Start]) -> list[str]:
     return complaints
 
 
-def lost_tasks(events: Iterable[Event], tasks: Mapping[str, str], *, deleted: Iterable[str] = ()) -> list[str]:
-    """Tasks, given as uid and name, that did not end exactly once; those that a user deleted need not end."""
-    counts = Counter(end.uid for end in ends(events))
+def lost_tasks(
+    events: Iterable[Event],
+    tasks: Mapping[str, str],
+    *,
+    deleted: Iterable[str] = (),
+    phases: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Tasks, given as uid and name, that did not end exactly once; those that a user deleted need not end.
+
+    ``phases`` are, by uid, those of the Tasks that are still there: they tell whether an unanswered write took effect.
+    """
+    log = list(events)
+    counts = Counter(end.uid for end in ends(log))
+    unanswered = {end.uid for end in ends(log, codes=range(500, 600))}
     spared = set(deleted)
-    return [
-        f"{name}: {'ended ' + str(counts[uid]) + ' times' if counts[uid] else 'never ended'}"
-        for uid, name in tasks.items()
-        if counts[uid] != 1 and not (uid in spared and counts[uid] == 0)
-    ]
+    complaints = []
+    for uid, name in tasks.items():
+        took_effect = uid in unanswered and phases is not None and phases.get(uid, "Succeeded") in TERMINAL
+        if counts[uid] > 1:
+            complaints.append(f"{name}: ended {counts[uid]} times")
+        elif not (counts[uid] or took_effect or uid in spared):
+            complaints.append(f"{name}: never ended")
+    return complaints
 
 
 def overruns(events: Iterable[Event], caps: Mapping[QueueName, int], *, allowance: int = 0) -> list[str]:
@@ -165,6 +185,7 @@ def verdict(
     caps: Mapping[QueueName, int],
     tasks: Mapping[str, str],
     deleted: Iterable[str] = (),
+    phases: Mapping[str, str] | None = None,
     allowance: int = 0,
 ) -> list[str]:
     """All complaints; an empty list is an acquittal."""
@@ -172,7 +193,7 @@ def verdict(
     strangers = {start.uid: start for start in starts(log) if start.uid not in tasks}
     return [
         *repeated_attempts(starts(log)),
-        *lost_tasks(log, tasks, deleted=deleted),
+        *lost_tasks(log, tasks, deleted=deleted, phases=phases),
         *overruns(log, caps, allowance=allowance),
         *(f"{start.namespace}/{start.task}: not a Task of this run" for start in strangers.values()),
     ]

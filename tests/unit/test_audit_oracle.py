@@ -34,17 +34,26 @@ def posted(task: str, moment: int, *, attempt: int = 1, job: str = "", uid: str 
     meta = {
         "name": name,
         "namespace": "ns",
+        "uid": f"job-uid-{name}-{moment}",
         "resourceVersion": str(moment),
         "labels": {"taskq.dev/attempt": str(attempt), "taskq.dev/queue": "fast"},
         "ownerReferences": [{"kind": "Task", "name": task, "uid": uid or f"uid-{task}"}],
     }
-    return line("create", "jobs", name, moment, code=code, responseObject={"metadata": meta})
+    answer = {"responseObject": {"metadata": meta}} if code == 201 else {}
+    return line("create", "jobs", name, moment, code=code, **answer)
 
 
 def job_said(name: str, moment: int, **status: Any) -> Event:
     """The Job controller wrote a status."""
-    meta = {"name": name, "namespace": "ns", "resourceVersion": str(moment)}
+    meta = {"name": name, "namespace": "ns", "resourceVersion": str(moment), "uid": f"job-uid-{name}"}
     return line("update", "jobs/status", name, moment, responseObject={"metadata": meta, "status": status})
+
+
+def seen_by_controller(start: Event, moment: int) -> Event:
+    """The Job controller wrote the status of a Job whose creation it saw, whatever its creator was told."""
+    job = {"metadata": start["responseObject"]["metadata"] | {"resourceVersion": str(moment)}, "status": {"active": 1}}
+    name = start["objectRef"]["name"]
+    return line("update", "jobs/status", name, moment, responseObject=job, userAgent="kube-controller-manager/v1")
 
 
 def over(name: str, moment: int, kind: str = "Complete") -> Event:
@@ -88,6 +97,21 @@ def test_an_answer_that_a_job_exists_is_no_start():
     assert judge(*GOOD, posted("a", 70, code=409)) == []
 
 
+def test_a_job_whose_creator_was_killed_before_the_answer_is_a_start():
+    """As soon as the Job controller has seen it; a second one for the attempt is one too many."""
+    killed = line("create", "jobs", "b-job1", 50, code=504)
+    job = posted("b", 50)
+    assert judge(*GOOD[:5], killed, *GOOD[6:]) == []  # nothing came of it, and nobody says that b was started
+    orderly = (*GOOD[:5], killed, seen_by_controller(job, 51), *GOOD[6:])
+    assert judge(*orderly) == []
+    assert judge(*orderly, posted("b", 70, job="b-random")) == ["ns/b: attempt 1 started 2 times"]
+
+
+def test_the_status_of_a_job_is_no_second_start():
+    """Its creation was answered."""
+    assert judge(*GOOD, seen_by_controller(GOOD[5], 52)) == []
+
+
 def test_an_attempt_left_out_is_seen():
     """The second without the first."""
     assert "ns/a: attempt 1 was never started" in judge(*GOOD[2:])
@@ -96,6 +120,16 @@ def test_an_attempt_left_out_is_seen():
 def test_a_task_without_an_end_is_seen():
     """Its last write was refused."""
     assert judge(*GOOD[:-1], ended("b", 61, code=409)) == ["b: never ended"]
+
+
+def test_an_unanswered_end_counts_when_the_task_shows_it():
+    """Or when the Task is gone, as after its time to live."""
+    log = (*GOOD[:-1], ended("b", 61, code=504))
+    assert judge(*log) == ["b: never ended"]
+    assert judge(*log, phases={"uid-b": "Running"}) == ["b: never ended"]
+    assert judge(*log, phases={"uid-b": "Failed"}) == []
+    assert judge(*log, phases={}) == []
+    assert judge(*GOOD[:-1], phases={}) == ["b: never ended"]
 
 
 def test_a_task_that_ended_twice_is_seen():
