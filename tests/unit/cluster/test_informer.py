@@ -190,6 +190,7 @@ async def test_410_after_410_backs_off() -> None:
     api = api_with("a")
     api.watch_errors = [ApiError(410, "Expired")] * 5
     async with running(api) as rig:
+        assert len(rig.store.sweeps) == 2, "the first time at once"
         await settle(60)
         assert rig.agrees()
         assert rig.informer.restarts["expired"] == 5
