@@ -39,6 +39,12 @@ HEARTBEAT_SECONDS = 10.0
 CONNECTIONS = 12
 RECONNECT_SECONDS = 0.2
 KILLED = 137
+NEVER_STARTED = {
+    "exitCode": KILLED,
+    "reason": "ContainerStatusUnknown",
+    "message": "The container could not be located when the pod was terminated",
+}
+"""What a kubelet says of a container that never started when it finishes with its pod."""
 
 Json = dict[str, Any]
 
@@ -228,7 +234,8 @@ class FakeKubelet:
         if step.waiting:
             await self._report(pod, "Pending", accepted, {"waiting": {"reason": step.waiting, "message": step.message}})
             await self._stopped(pod)
-            if "gone" not in pod.newest:
+            if not pod.newest.get("gone"):
+                await self._report(pod, "Failed", accepted, {"terminated": NEVER_STARTED})
                 await self._remove(pod)
             return
         if step.seconds or step.hold or pod.grace is not None:
