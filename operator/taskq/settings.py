@@ -180,6 +180,10 @@ class Settings(BaseModel):
     """Age of the last renewal at which the leader stops launching. Above lease_renew_seconds by the time
     that a slow answer may take."""
 
+    cluster_max_concurrency: int = _knob(LAUNCH, 0, 0, 1_000_000)
+    """Tasks running at once in all namespaces together, who then take turns: fewest running first. 0 is no
+    limit: what a cluster bears is its nodes' business, unless the API server suffers first."""
+
     launchers: int = _knob(LAUNCH, 16, 1, 256)
     """Jobs created at the same time. More mostly lengthens the API server's answers: on 2 cores 34 ms each
     with 16, 100 ms and more with 32."""

@@ -17,7 +17,7 @@ import msgspec
 from taskq.clock import Clock
 from taskq.cluster.session import Api, Reply
 from taskq.cluster.store import Store, TaskDecoder, decode_job, decode_pod
-from taskq.domain import policy, status
+from taskq.domain import status
 from taskq.domain.actions import (
     Action,
     FetchJob,
@@ -235,7 +235,7 @@ class Effects:
 
     async def _manifest(self, task: Task) -> bytes | None:
         """The Job's JSON, or None when the Task's template has gone meanwhile."""
-        rules = policy.spec_of(self._board.queues[task.queue].queue) if task.queue in self._board.queues else None
+        rules = self._board.queues.of(task.queue).rules
         document = task.raw
         if task.spec.template_ref:
             template = self._board.templates.get(Key(task.metadata.namespace, task.spec.template_ref.name))
@@ -246,7 +246,7 @@ class Effects:
             meta = task.metadata
             path = f"{TASKS}/namespaces/{meta.namespace}/tasks/{meta.name}"
             document = (await self._api.request("GET", path, timeout=self._timeout)).checked().body
-        return job_manifest(task, document, rules or policy.spec_of(None))
+        return job_manifest(task, document, rules)
 
     def _launched(self, launch: Launch, task: Task, job: Job, *, fresh: bool) -> None:
         self._stores.jobs.apply(job)

@@ -46,11 +46,12 @@ class QueueStatuses:
         """Compare and write until cancelled."""
         while True:
             for queue in list(self._queues):
-                state = self._board.queues.get(queue.metadata.key)
+                state = self._board.queues.find(queue.metadata.key)
                 if state is None:
                     continue
                 kept = self._retention.counts(queue.metadata.key)
-                patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now())
+                fault = self._board.queues.fault_of(state)
+                patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now(), fault=fault)
                 if patch and self._may_write():
                     await self._write(queue, patch)
             await asyncio.sleep(self._every)

@@ -254,7 +254,7 @@ class Operator:
         if not self._leading:
             return
         now = self._clock.now()
-        for state in self.board.queues.values():
+        for state in self.board.queues:
             counts = state.counts()
             yield QueueFacts(
                 namespace=state.key.namespace,
@@ -276,6 +276,7 @@ def _limits(settings: Settings) -> Limits:
         refusal_base=settings.launch_backoff_base_seconds,
         refusal_max=settings.launch_backoff_max_seconds,
         implicit_default_queue=settings.implicit_default_queue,
+        cluster_limit=settings.cluster_max_concurrency or None,
     )
 
 

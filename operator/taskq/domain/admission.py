@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from taskq.domain import policy
 from taskq.domain.model import Queue, QueueSpec, Task, seconds, stamp
 from taskq.domain.reasons import Reason, message
 
@@ -28,22 +29,35 @@ def why_blocked(
     template_exists: bool,
     refusal: Refusal | None,
     now: float,
+    parent: Queue | None = None,
 ) -> tuple[Fault | None, float | None]:
     """The fault that keeps a Task out of the order, and when to look again without any other event."""
     name = task.queue.name
     if not queue_exists:  # it was never created, or was deleted with Tasks in it
         return (Reason.QUEUE_NOT_FOUND, message(Reason.QUEUE_NOT_FOUND, queue=name)), None
-    if queue and queue.spec.state == "Closed" and not task.settled_attempt:
-        return (Reason.QUEUE_CLOSED, message(Reason.QUEUE_CLOSED, queue=name)), None
-    if queue and queue.spec.state == "Draining" and not accepted_before_draining(task, queue, now):
-        since = stamp(draining_since(queue, now))
-        return (Reason.QUEUE_DRAINING, message(Reason.QUEUE_DRAINING, queue=name, since=since)), None
+    for accepting in (queue, parent):
+        fault = _not_accepted(task, accepting, now) if accepting else None
+        if fault:
+            return fault, None
+    if task.spec.priority_level and not policy.priority_level(task, policy.spec_of(queue)):
+        text = message(Reason.PRIORITY_LEVEL_NOT_FOUND, queue=name, level=task.spec.priority_level)
+        return (Reason.PRIORITY_LEVEL_NOT_FOUND, text), None
     if task.spec.template_ref and not template_exists:
         text = message(Reason.TEMPLATE_NOT_FOUND, template=task.spec.template_ref.name)
         return (Reason.TEMPLATE_NOT_FOUND, text), None
     if refusal and now < refusal.until:
         return (refusal.reason, refusal.message), refusal.until
     return None, None
+
+
+def _not_accepted(task: Task, queue: Queue, now: float) -> Fault | None:
+    name = queue.metadata.name
+    if queue.spec.state == "Closed" and not task.settled_attempt:
+        return Reason.QUEUE_CLOSED, message(Reason.QUEUE_CLOSED, queue=name)
+    if queue.spec.state == "Draining" and not accepted_before_draining(task, queue, now):
+        since = stamp(draining_since(queue, now))
+        return Reason.QUEUE_DRAINING, message(Reason.QUEUE_DRAINING, queue=name, since=since)
+    return None
 
 
 def may_start(rules: QueueSpec) -> bool:

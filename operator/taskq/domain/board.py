@@ -16,10 +16,11 @@ from typing import NamedTuple
 from taskq.domain import lifecycle
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Launch, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
-from taskq.domain.jobspec import job_key
+from taskq.domain.jobspec import job_key, lane_of
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
-from taskq.domain.model import Job, Key, Pod, Queue, Task, Template
+from taskq.domain.model import NO_LANE, Job, Key, Pod, Queue, Task, Template
 from taskq.domain.queue_state import QueueState
+from taskq.domain.queues import Queues
 from taskq.domain.write_queue import WriteQueue
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE
 
@@ -39,6 +40,8 @@ class Limits(NamedTuple):
     refusal_base: float = 2.0
     refusal_max: float = 60.0
     implicit_default_queue: bool = True
+    cluster_limit: int | None = None
+    """Jobs running at once in all namespaces; None for no limit."""
 
 
 class Plan(NamedTuple):
@@ -120,14 +123,13 @@ class Board:
         """Start empty."""
         self.limits = limits
         self.entries: dict[str, Entry] = {}
-        self.queues: dict[Key, QueueState] = {}
+        self.queues = Queues(cluster_limit=limits.cluster_limit)
         self.templates: dict[Key, Template] = {}
         self._template_users: dict[Key, set[str]] = {}
         self._jobs: dict[Key, Job] = {}
         self._pods: dict[Key, dict[str, Pod]] = {}
         self._ghosts: dict[Key, Ghost] = {}
         self._dirty: dict[str, None] = {}
-        self._hungry: dict[Key, None] = {}
         self._writes = WriteQueue()
         self._asks: deque[Action] = deque()
         self._asked_for: dict[Key, Key] = {}
@@ -147,7 +149,7 @@ class Board:
         entry = self.entries.get(new.metadata.uid)
         if entry is None:
             entry = self.entries[new.metadata.uid] = Entry(new)
-            self._queue(new.queue).members.add(new.metadata.uid)
+            self.queues.of(new.queue).members.add(new.metadata.uid)
             if new.spec.template_ref:
                 key = Key(new.metadata.namespace, new.spec.template_ref.name)
                 self._template_users.setdefault(key, set()).add(new.metadata.uid)
@@ -170,6 +172,9 @@ class Board:
         else:
             self._jobs[key] = new
             self._ghosts.pop(key, None)
+            queue = _queue_of(new)
+            if old is None and queue and key not in self._asked_for:
+                self.queues.note_start(queue, new.metadata.created)
         self._recount_slot(key)
         self._dirty[job.metadata.controller_uid] = None
 
@@ -197,16 +202,7 @@ class Board:
 
     def on_queue(self, old: Queue | None, new: Queue | None) -> None:
         """A TaskQueue appeared, changed or was deleted: its Tasks are looked at again."""
-        queue = new or old
-        if queue is None:
-            return
-        state = self._queue(queue.metadata.key)
-        state.queue = new
-        if old is None or new is None or old.metadata.generation != new.metadata.generation:
-            self._dirty.update(dict.fromkeys(state.members))
-        self._hungry[state.key] = None
-        if state.is_idle:
-            self.queues.pop(state.key, None)
+        self._dirty.update(dict.fromkeys(self.queues.changed(old, new)))
 
     def on_template(self, old: Template | None, new: Template | None) -> None:
         """A TaskTemplate appeared, changed or was deleted: the Tasks that name it are looked at again."""
@@ -229,6 +225,7 @@ class Board:
     def plan(self, now: float) -> Plan:
         """Decide on what changed or is due, then start what there is room for."""
         self._ring(now)
+        self.queues.ring(now)
         for _ in range(min(len(self._dirty), DECISIONS_PER_PASS)):
             uid = next(iter(self._dirty))
             del self._dirty[uid]
@@ -264,7 +261,7 @@ class Board:
         entry = self.entries.get(uid)
         if entry is None or Busy.WRITE in entry.busy:
             return
-        state = self._queue(entry.task.queue)
+        state = self.queues.of(entry.task.queue)
         decision = lifecycle.decide(self._view(entry, state), now)
         self._place(entry, state, decision)
         self._writes.decided(uid, next((a for a in decision.actions if isinstance(a, WriteStatus)), None), now)
@@ -285,11 +282,13 @@ class Board:
         if job and job.metadata.controller_uid != task.metadata.uid:
             job = None  # somebody else's; the API server will say so when ours is asked for
         ref = task.spec.template_ref
+        parent = self.queues.parent_of(state)
         implicit = self.limits.implicit_default_queue and task.queue.name == DEFAULT_QUEUE
         return View(
             task=task,
             queue=state.queue,
             queue_exists=state.queue is not None or implicit,
+            parent=parent.queue if parent else None,
             template_exists=ref is None or Key(task.metadata.namespace, ref.name) in self.templates,
             job=job,
             job_gone=entry.gone_job == key,
@@ -306,37 +305,30 @@ class Board:
         task = entry.task
         uid = task.metadata.uid
         entry.stage = decision.stage
-        if decision.rank:
-            state.order.put(decision.rank)
-            self._hungry[state.key] = None
+        if decision.place:
+            state.ready(decision.place)
+            self.queues.feed(state)
         else:
-            state.order.discard(uid)
+            state.withdraw(uid)
         after = _state(task, decision.stage)
         if after != entry.state:
             state.count(uid, task.metadata.created, entry.state, after)
             entry.state = after
 
     def _admit(self, now: float) -> Iterator[Action]:
-        """Start the heads of the queues that have room, one from each in turn."""
-        while self._hungry and len(self._asked_for) < self.limits.launches:
-            key = next(iter(self._hungry))
-            del self._hungry[key]
-            state = self.queues.get(key)
-            if state is None or not state.has_room:
-                continue
-            uid = state.order.head()
-            if uid is None:
-                continue
+        """Start what there is room for, as far as requests may be under way."""
+        while len(self._asked_for) < self.limits.launches:
+            picked = self.queues.pick(now)
+            if picked is None:
+                return
+            state, uid = picked
             yield self._launch(self.entries[uid], state, now)
-            self._hungry[key] = None
 
     def _launch(self, entry: Entry, state: QueueState, now: float) -> Launch:
         task = entry.task
         job = job_key(task)
-        state.order.discard(task.metadata.uid)
-        state.holding.add(job)
+        self.queues.started(state, task.metadata.uid, job, now)
         self._asked_for[job] = state.key
-        state.last_start = now
         entry.busy |= Busy.LAUNCH
         self._writes.drop(task.metadata.uid)
         self._place(entry, state, Decision(Stage.LAUNCHING))
@@ -354,8 +346,7 @@ class Board:
 
     def _next_wake(self) -> float | None:
         times = [self._timers[0][0]] if self._timers else []
-        if self._ghost_poll is not None:
-            times.append(self._ghost_poll)
+        times += [time for time in (self._ghost_poll, self.queues.next_wake()) if time is not None]
         return min(times, default=None)
 
     # --- how the effects went --------------------------------------------------------------------------------------
@@ -427,7 +418,7 @@ class Board:
     def queue_of(self, job: Job) -> QueueState | None:
         """The queue that a Job belongs to."""
         key = _queue_of(job)
-        return self.queues.get(key) if key else None
+        return self.queues.find(key) if key else None
 
     def pods_of(self, job: Key) -> tuple[Pod, ...]:
         """The known pods of a Job."""
@@ -446,28 +437,21 @@ class Board:
         entry.refusal = None
         entry.refusals = 0
 
-    def _queue(self, key: Key) -> QueueState:
-        state = self.queues.get(key)
-        if state is None:
-            state = self.queues[key] = QueueState(key)
-        return state
-
     def _forget(self, task: Task) -> None:
         uid = task.metadata.uid
         entry = self.entries.pop(uid, None)
         if entry is None:
             return
-        state = self._queue(task.queue)
+        state = self.queues.of(task.queue)
         state.members.discard(uid)
-        state.order.discard(uid)
+        state.withdraw(uid)
         state.count(uid, task.metadata.created, entry.state, "")
         self._writes.drop(uid)
         if task.spec.template_ref:
             users = self._template_users.get(Key(task.metadata.namespace, task.spec.template_ref.name))
             if users:
                 users.discard(uid)
-        if state.is_idle:
-            self.queues.pop(state.key, None)
+        self.queues.forget_idle(state)
 
     def _is_missed(self, job: Job) -> bool:
         """Whether the deletion of a Job matters: something of it may still run, or its end is not written down yet."""
@@ -486,7 +470,7 @@ class Board:
     def _haunt(self, key: Key, ghost: Ghost) -> None:
         self._ghosts[key] = ghost
         if ghost.queue:
-            self._queue(ghost.queue).holding.add(key)
+            self.queues.take(ghost.queue, key, NO_LANE, 0.0)
 
     def _recount_slot(self, key: Key, asker: Key | None = None) -> None:
         """Take or free the slot of a Job, after anything about it or its pods has changed.
@@ -508,12 +492,10 @@ class Board:
             queue, occupied = asker, False
         if queue is None:
             return
-        state = self._queue(queue)
-        if occupied:
-            state.holding.add(key)
-        elif key in state.holding:
-            state.holding.discard(key)
-            self._hungry[state.key] = None
+        if not occupied:
+            self.queues.free(queue, key)
+        elif job:
+            self.queues.take(queue, key, lane_of(job), job.metadata.created)
 
     def _lay_to_rest(self, key: Key, ghost: Ghost) -> None:
         del self._ghosts[key]

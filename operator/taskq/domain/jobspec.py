@@ -8,8 +8,15 @@ from typing import Any
 import msgspec
 
 from taskq.domain import policy
-from taskq.domain.model import Key, QueueSpec, Task, Timeouts
-from taskq.resources.common import API_VERSION, LABEL_ATTEMPT, LABEL_QUEUE, LABEL_TASK
+from taskq.domain.model import Job, Key, Lane, QueueSpec, Task, Timeouts
+from taskq.resources.common import (
+    API_VERSION,
+    CONCURRENCY_ANNOTATION,
+    FAIR_SHARE_ANNOTATION,
+    LABEL_ATTEMPT,
+    LABEL_QUEUE,
+    LABEL_TASK,
+)
 
 HARD_ONLY_GRACE_SECONDS = 10
 """With a hard timeout alone, a container is asked to stop this long before it is killed, or at half its time."""
@@ -65,6 +72,7 @@ def job_manifest(task: Task, document: bytes, rules: QueueSpec) -> bytes:
     spec.pop("ttlSecondsAfterFinished", None)
     _label(template, labels)
     metadata = template["metadata"]
+    _annotate(metadata, policy.lane(task, rules))
     metadata |= {
         "name": job_key(task).name,
         "namespace": task.metadata.namespace,
@@ -98,6 +106,19 @@ def _child(parent: Manifest, name: str) -> Manifest:
 def _label(holder: Manifest, labels: dict[str, str]) -> None:
     metadata = _child(holder, "metadata")
     metadata["labels"] = (metadata.get("labels") or {}) | labels
+
+
+def _annotate(metadata: Manifest, lane: Lane) -> None:
+    """Record what the Task shared when it started: its own labels may be changed, or it deleted, while it runs."""
+    record = {FAIR_SHARE_ANNOTATION: lane.fair, CONCURRENCY_ANNOTATION: lane.key}
+    if any(record.values()):
+        metadata["annotations"] = (metadata.get("annotations") or {}) | {k: v for k, v in record.items() if v}
+
+
+def lane_of(job: Job) -> Lane:
+    """What was recorded of a Job's lane."""
+    recorded = job.metadata.annotations
+    return Lane(recorded.get(FAIR_SHARE_ANNOTATION, ""), recorded.get(CONCURRENCY_ANNOTATION, ""))
 
 
 def _run_once(pod_spec: Manifest, limits: Timeouts) -> None:

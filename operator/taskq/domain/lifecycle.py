@@ -19,10 +19,10 @@ from typing import NamedTuple
 from taskq.domain import outcome as outcomes
 from taskq.domain import policy, retry, status
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
-from taskq.domain.admission import Refusal, why_blocked
+from taskq.domain.admission import Fault, Refusal, why_blocked
 from taskq.domain.jobspec import job_key
 from taskq.domain.model import Job, Pod, Queue, QueueSpec, Task
-from taskq.domain.ordering import Rank, rank
+from taskq.domain.ordering import Place, rank
 from taskq.domain.outcome import Outcome
 from taskq.domain.reasons import Reason, message
 from taskq.resources.common import STOP_REASON_ANNOTATION
@@ -47,6 +47,8 @@ class View(NamedTuple):
     task: Task
     queue: Queue | None
     queue_exists: bool
+    parent: Queue | None = None
+    """The queue whose state binds this one."""
     template_exists: bool = True
     job: Job | None = None
     """The Job of the current attempt."""
@@ -83,7 +85,8 @@ class Decision(NamedTuple):
     stage: Stage
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
-    rank: Rank | None = None
+    place: Place | None = None
+    """Where it stands in its queue's order, when it may."""
 
 
 def decide(view: View, now: float) -> Decision:
@@ -134,22 +137,36 @@ def _queue(view: View, now: float) -> Decision:
         return _wait(view, now, None, wake_at=expiry)
     due = policy.due_time(task)
     if due > now:
-        return _wait(view, now, None, wake_at=due if expiry is None else min(due, expiry))
+        return _wait(view, now, None, wake_at=_earliest(due, expiry))
     fault, again = why_blocked(
         task,
         view.queue,
+        parent=view.parent,
         queue_exists=view.queue_exists,
         template_exists=view.template_exists,
         refusal=view.refusal,
         now=now,
     )
+    place = Place(rank(task, view.rules, now), policy.lane(task, view.rules), held=fault is not None)
     if fault:
-        wake = min((time for time in (again, expiry) if time is not None), default=None)
-        return _wait(view, now, fault, wake_at=wake)
-    ready = Decision(Stage.READY, wake_at=expiry, rank=rank(task, view.rules))
+        decision = _wait(view, now, fault, wake_at=_earliest(again, expiry))
+        return decision._replace(place=place) if _keeps_its_place(view, fault) else decision
+    ready = Decision(Stage.READY, (), _earliest(expiry, policy.next_aging_step(task, view.rules, now)), place)
     if view.refusal:  # not over before the API server has said yes: clearing it first would make the status flicker
         return ready
     return ready._replace(actions=_wait(view, now, None).actions)
+
+
+def _keeps_its_place(view: View, fault: Fault) -> bool:
+    """Whether nothing may overtake a Task that can't start: in a Strict queue, when only room is lacking.
+
+    What a person must mend does not hold up the others, in any queue.
+    """
+    return view.rules.queueing_strategy == "Strict" and fault[0] == Reason.QUOTA_EXCEEDED
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _wait(view: View, now: float, fault: tuple[str, str] | None, wake_at: float | None = None) -> Decision:
@@ -238,7 +255,7 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     task = view.task
     worth_it = job.metadata.created + view.running_after
     if now < worth_it:
-        return Decision(Stage.RUNNING, (), worth_it if wake_at is None else min(wake_at, worth_it))
+        return Decision(Stage.RUNNING, (), _earliest(wake_at, worth_it))
     found = None if outcomes.container_started(view.pods) else outcomes.waiting_fault(view.pods)
     fault = (found[0], message(found[0], message=found[1])) if found else None
     patch = status.running(task, view.rules, job, fault, now)

@@ -37,6 +37,19 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class Lane(NamedTuple):
+    """What a Task shares with others of its queue: the value it takes turns by, and the one that bounds how many run.
+
+    Each is ``label key=label value``, so that a queue's label keys can be changed while Jobs run; empty means none.
+    """
+
+    fair: str = ""
+    key: str = ""
+
+
+NO_LANE = Lane()
+
+
 def seconds(time: datetime) -> float:
     """Epoch seconds of a time."""
     return time.timestamp()
@@ -70,7 +83,7 @@ class OwnerReference(_Facts):
 
 
 class SlimMetadata(_Facts):
-    """Metadata of a Task: no labels, no owners, since no decision about a Task reads them."""
+    """Metadata of a Task: no owners and no annotations, since no decision about a Task reads them."""
 
     name: str
     namespace: str
@@ -79,6 +92,7 @@ class SlimMetadata(_Facts):
     creation_timestamp: datetime
     generation: int = 0
     deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
 
     @property
     def key(self) -> Key:
@@ -100,7 +114,6 @@ class Metadata(SlimMetadata):
     """The part of ObjectMeta that decisions read of everything else."""
 
     deletion_grace_period_seconds: int | None = None
-    labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: tuple[OwnerReference, ...] = ()
 
@@ -182,6 +195,7 @@ class TaskSpec(_Facts):
 
     queue_name: str | None = None
     priority: int | None = None
+    priority_level: str | None = None
     suspend: bool = False
     not_before_time: datetime | None = None
     starting_deadline_seconds: int | None = None
@@ -272,10 +286,48 @@ class TaskDefaults(_Value, frozen=True):
     ttl: Ttl | None = None
 
 
+class PriorityLevel(_Value, frozen=True):
+    """A name for a priority."""
+
+    name: str
+    value: int
+
+
+class PriorityAging(_Value, frozen=True):
+    """How a waiting Task's priority grows."""
+
+    period_seconds: int
+    increment: int = 1
+    max_increase: int | None = None
+
+
+class RateLimit(_Value, frozen=True):
+    """At most so many starts in any period of so many seconds."""
+
+    max_starts: int
+    period_seconds: int
+
+
+class ParentRef(_Value, frozen=True):
+    """The queue whose room is shared."""
+
+    name: str
+
+
 class QueueSpec(_Facts):
     """The rules of a queue."""
 
     max_concurrency: int = DEFAULT_MAX_CONCURRENCY
+    max_pending: int | None = None
+    concurrency_label_key: str | None = None
+    max_concurrency_per_key: int = 1
+    parent: ParentRef | None = None
+    priority: int = 0
+    priority_levels: tuple[PriorityLevel, ...] = ()
+    priority_aging: PriorityAging | None = None
+    queueing_strategy: Literal["BestEffort", "Strict"] = "BestEffort"
+    fair_share_label_key: str | None = None
+    rate_limit: RateLimit | None = None
     state: Literal["Open", "Paused", "Draining", "Closed", "DryRun"] = "Open"
     ordering: Literal["PriorityThenTime", "TimeThenPriority"] = "PriorityThenTime"
     priority_order: Literal["HighestFirst", "LowestFirst"] = "HighestFirst"

@@ -6,7 +6,7 @@ policies merged field by field would be a third one that nobody wrote.
 
 from __future__ import annotations
 
-from taskq.domain.model import Queue, QueueSpec, RetryPolicy, Task, Timeouts, seconds
+from taskq.domain.model import Lane, PriorityLevel, Queue, QueueSpec, RetryPolicy, Task, Timeouts, seconds
 from taskq.resources.common import DEFAULT_PRIORITY, DEFAULT_TTL_SECONDS
 
 _NO_TIMEOUTS = Timeouts()
@@ -20,11 +20,45 @@ def spec_of(queue: Queue | None) -> QueueSpec:
 
 
 def priority(task: Task, queue: QueueSpec) -> int:
-    """The priority that the order uses."""
+    """The priority that a Task has by itself: its own number, its level's, its queue's default, else 0."""
     if task.spec.priority is not None:
         return task.spec.priority
+    level = priority_level(task, queue)
+    if level:
+        return level.value
     default = queue.task_defaults.priority
     return DEFAULT_PRIORITY if default is None else default
+
+
+def priority_level(task: Task, queue: QueueSpec) -> PriorityLevel | None:
+    """The level that a Task names, if its queue has it."""
+    return next((level for level in queue.priority_levels if level.name == task.spec.priority_level), None)
+
+
+def effective_priority(task: Task, queue: QueueSpec, now: float) -> int:
+    """The priority that the order uses: a waiting Task's grows by ``priorityAging``, in whole periods."""
+    return priority(task, queue) + _towards_front(queue) * _aged(task, queue, now)
+
+
+def next_aging_step(task: Task, queue: QueueSpec, now: float) -> float | None:
+    """When the effective priority changes next, in epoch seconds; None when it does not."""
+    aging = queue.priority_aging
+    if aging is None or (aging.max_increase is not None and _aged(task, queue, now) >= aging.max_increase):
+        return None
+    due = due_time(task)
+    return due + (max(0.0, now - due) // aging.period_seconds + 1) * aging.period_seconds
+
+
+def _aged(task: Task, queue: QueueSpec, now: float) -> int:
+    aging = queue.priority_aging
+    if aging is None:
+        return 0
+    gained = int(max(0.0, now - due_time(task)) // aging.period_seconds) * aging.increment
+    return gained if aging.max_increase is None else min(gained, aging.max_increase)
+
+
+def _towards_front(queue: QueueSpec) -> int:
+    return -1 if queue.priority_order == "LowestFirst" else 1
 
 
 def timeouts(task: Task, queue: QueueSpec) -> Timeouts:
@@ -67,3 +101,16 @@ def ttl_seconds(task: Task, queue: QueueSpec, *, succeeded: bool) -> int:
             value = ttl.after_success_seconds if succeeded else ttl.after_failure_seconds
             return DEFAULT_TTL_SECONDS if value is None else value
     return DEFAULT_TTL_SECONDS
+
+
+def lane(task: Task, queue: QueueSpec) -> Lane:
+    """What the Task shares with others of its queue."""
+    return Lane(
+        _label(task, queue.fair_share_label_key),
+        _label(task, queue.concurrency_label_key),
+    )
+
+
+def _label(task: Task, key: str | None) -> str:
+    value = task.metadata.labels.get(key) if key else None
+    return "" if value is None else f"{key}={value}"

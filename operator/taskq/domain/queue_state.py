@@ -7,9 +7,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from taskq.domain import policy
-from taskq.domain.admission import may_start
-from taskq.domain.model import Key, Queue, QueueSpec
-from taskq.domain.ordering import PendingOrder
+from taskq.domain.model import Key, Lane, Queue, QueueSpec
+from taskq.domain.ordering import Age, OldestFirst, PendingOrder, Place, Rank, Starts
 
 
 class Counts(NamedTuple):
@@ -32,10 +31,13 @@ class QueueState:
         self.members: set[str] = set()
         """The uids of its unfinished Tasks."""
         self.order = PendingOrder()
-        self.holding: set[Key] = set()
+        self.holding: dict[Key, Lane] = {}
         """The Jobs that count against the cap: asked for, running, or with pods that still terminate."""
+        self.starts = Starts()
         self.states: Counter[str] = Counter()
         self.last_start: float | None = None
+        self._oldest = OldestFirst()
+        self._beyond: dict[str, Place] = {}
         self._ages: list[tuple[float, str]] = []
         self._waiting: set[str] = set()
 
@@ -45,14 +47,67 @@ class QueueState:
         return policy.spec_of(self.queue)
 
     @property
-    def has_room(self) -> bool:
-        """Whether a Task may start now."""
-        return len(self.holding) < self.rules.max_concurrency and may_start(self.rules)
-
-    @property
     def is_idle(self) -> bool:
         """Whether nothing refers to it any more."""
         return not self.members and not self.holding and self.queue is None
+
+    def configure(self, queue: Queue | None) -> None:
+        """Follow the queue's object; its Tasks must be decided on again."""
+        self.queue = queue
+        self.order.configure(self.rules)
+        self._oldest.limit = self.rules.max_pending
+        for uid in [*self._beyond, *(rank[-1] for rank in self.order)]:
+            self.withdraw(uid)
+
+    # --- its order ---------------------------------------------------------------------------------------------------
+
+    def ready(self, place: Place) -> None:
+        """A Task may start, or its place has changed; with ``maxPending`` only the oldest stand in the order."""
+        uid = place.rank[-1]
+        if self._oldest.limit is None:
+            self.order.put(place)
+            return
+        pushed_out = self._oldest.add(_age(place.rank))
+        if pushed_out and pushed_out != uid:
+            self._beyond[pushed_out] = self.order.place_of(pushed_out)
+            self.order.discard(pushed_out)
+        if uid in self._oldest:
+            self.order.put(place)
+        else:
+            self._beyond[uid] = place
+
+    def withdraw(self, uid: str) -> None:
+        """A Task may not start (any more), or has started."""
+        self.order.discard(uid)
+        self._beyond.pop(uid, None)
+        let_in = self._oldest.discard(uid)
+        place = self._beyond.pop(let_in, None) if let_in else None
+        if place:
+            self.order.put(place)
+
+    def is_beyond_limit(self, uid: str) -> bool:
+        """Whether ``maxPending`` keeps this Task out of the order."""
+        return uid in self._beyond
+
+    # --- its slots ---------------------------------------------------------------------------------------------------
+
+    def take(self, job: Key, lane: Lane, at: float) -> bool:
+        """A Job holds a slot from ``at`` on; False when it did so before."""
+        if job in self.holding:
+            return False
+        self.holding[job] = lane
+        self.order.took(lane, at)
+        return True
+
+    def free(self, job: Key) -> bool:
+        """A Job holds its slot no longer; False when it did not."""
+        lane = self.holding.pop(job, None)
+        if lane is None:
+            return False
+        self.order.gave_back(lane)
+        return True
+
+    # --- its figures -------------------------------------------------------------------------------------------------
 
     def count(self, uid: str, created: float, before: str, after: str) -> None:
         """Move a Task from one state to another; an empty one means that it is not there."""
@@ -73,3 +128,7 @@ class QueueState:
         oldest = self._ages[0][0] if self._ages else None
         states = self.states
         return Counts(states["pending"], states["held"], states["running"], states["retrying"], oldest)
+
+
+def _age(rank: Rank) -> Age:
+    return rank[2:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from taskq.domain.admission import Fault
 from taskq.domain.model import Queue, seconds, stamp
 from taskq.domain.queue_state import Counts
 from taskq.domain.reasons import Reason
@@ -20,15 +21,22 @@ _STATES: dict[str, tuple[str, str, str]] = {
 
 
 def queue_patch(
-    queue: Queue, counts: Counts, finished: Mapping[str, int], last_start: float | None, now: float
+    queue: Queue,
+    counts: Counts,
+    finished: Mapping[str, int],
+    last_start: float | None,
+    now: float,
+    *,
+    fault: Fault | None = None,
 ) -> dict[str, Any] | None:
     """The status to write, or None when it stands already.
 
-    ``finished`` counts, by phase, the finished Tasks that are still kept.
+    ``finished`` counts, by phase, the finished Tasks that are still kept; ``fault`` is why it can start nothing.
     """
     present = queue.status
     states: dict[str, State | None] = {
-        "Ready": ("True", Reason.READY, "The operator serves this queue"),
+        "Ready": ("False", *fault) if fault else ("True", Reason.READY, "The operator serves this queue"),
+        "Stalled": ("True", *fault) if fault else None,
         "Accepting": _STATES[queue.spec.state],
     }
     if last_start is None and present.last_start_time:

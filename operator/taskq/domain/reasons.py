@@ -36,6 +36,7 @@ class Reason(StrEnum):
     WAITING = "Waiting"
     # Why it can't start
     QUEUE_NOT_FOUND = "QueueNotFound"
+    PRIORITY_LEVEL_NOT_FOUND = "PriorityLevelNotFound"
     QUEUE_CLOSED = "QueueClosed"
     QUEUE_DRAINING = "QueueDraining"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
@@ -50,6 +51,8 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     # Queues
     READY = "Ready"
+    PARENT_NOT_FOUND = "ParentNotFound"
+    PARENT_IS_CHILD = "ParentIsChild"
     ACCEPTING = "Accepting"
     # Schedules and TaskTemplates
     SUSPENDED = "Suspended"
@@ -59,6 +62,7 @@ class Reason(StrEnum):
 STALLING = frozenset(
     {
         Reason.QUEUE_NOT_FOUND,
+        Reason.PRIORITY_LEVEL_NOT_FOUND,
         Reason.TEMPLATE_NOT_FOUND,
         Reason.JOB_REFUSED,
         Reason.FORBIDDEN,
@@ -81,6 +85,9 @@ MESSAGES: dict[str, str] = {
     Reason.QUEUE_NOT_FOUND: "spec.queueName: this namespace has no TaskQueue named {queue}; create it, or delete this Task and create it with another queueName",
     Reason.QUEUE_CLOSED: "spec.queueName: queue {queue} is Closed; this Task waits until the queue's spec.state is Open",
     Reason.QUEUE_DRAINING: "spec.queueName: queue {queue} is Draining and takes no Task created after {since}; this one waits until spec.state is Open",
+    Reason.PRIORITY_LEVEL_NOT_FOUND: "spec.priorityLevel: queue {queue} has no level {level} in its spec.priorityLevels",
+    Reason.PARENT_NOT_FOUND: "spec.parent.name: this namespace has no TaskQueue named {parent}; its children start nothing until there is one",
+    Reason.PARENT_IS_CHILD: "spec.parent.name: {parent} has a parent itself; one level is the limit",
     Reason.TEMPLATE_NOT_FOUND: "spec.templateRef.name: this namespace has no TaskTemplate named {template}",
     Reason.JOB_REFUSED: "{field}: the Job is refused: {message}",
     Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",

@@ -125,7 +125,7 @@ def _patch(
     return {
         "observedGeneration": task.metadata.generation,
         "queueName": task.queue.name,
-        "effectivePriority": policy.priority(task, queue),
+        "effectivePriority": policy.effective_priority(task, queue, now),
         "phase": phase,
         "reason": reason,
         "message": text[:_MESSAGE_MAX],

@@ -26,6 +26,7 @@ COUNT_MAX = 2**53 - 1
 """The largest whole number that every JSON reader keeps exact."""
 MAX_ANNOTATION_LENGTH = 65_536
 LABEL_VALUE_PATTERN = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
+LABEL_KEY_PATTERN = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 TIME_PATTERN = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -97,6 +98,8 @@ Generation = Annotated[int, Field(ge=-1, le=COUNT_MAX)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 LabelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=SUBDOMAIN_PATTERN)]
 """A name that is also used as a label value; dots are fine in both."""
+LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=LABEL_KEY_PATTERN)]
+"""The key of a label: a name of up to 63 characters, after a domain and a slash if it has one."""
 ObjectName = Annotated[str, Field(max_length=MAX_OBJECT_NAME_LENGTH)]
 Time = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 64})]
 GivenTime = Annotated[

@@ -35,6 +35,11 @@ MAX_SECONDS = 315_360_000
 MAX_BACKOFF_SECONDS = 604_800
 MAX_ATTEMPTS_LIMIT = 1_000
 MAX_RETRY_RULES = 20
+MAX_PRIORITY_LEVELS = 32
+MIN_AGING_SECONDS = 10
+"""Each step of aging gives every waiting Task a new place: more often than this is work for nothing."""
+MAX_PENDING_LIMIT = 1_000_000
+MAX_RATE = 100_000
 MAX_EXIT_CODES = 64
 MIN_HARD_SECONDS = 2
 """A pod's deadline is whole seconds and at least one, and the grace after it is at least one more."""
@@ -133,6 +138,13 @@ class Ordering(StrEnum):
     TIME_THEN_PRIORITY = "TimeThenPriority"
 
 
+class QueueingStrategy(StrEnum):
+    """Whether a Task that can't start may be overtaken."""
+
+    BEST_EFFORT = "BestEffort"
+    STRICT = "Strict"
+
+
 class PriorityOrder(StrEnum):
     """Which end of the priorities goes first."""
 
@@ -163,3 +175,7 @@ class ConditionType(StrEnum):
 
 STOP_REASON_ANNOTATION = f"{GROUP}/stop-reason"
 """On a Job that the operator suspends: why. It survives a crash between the stop and the status write."""
+
+FAIR_SHARE_ANNOTATION = f"{GROUP}/fair-share"
+CONCURRENCY_ANNOTATION = f"{GROUP}/concurrency-key"
+"""On a Job: the label (key=value) by which its Task took turns, and the one that bounds how many run at once."""

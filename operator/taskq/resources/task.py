@@ -57,6 +57,11 @@ FIELD_RULES = (
         "exactly one of jobTemplate and templateRef must be set",
         reason="FieldValueRequired",
     ),
+    forbidden(
+        "!has(self.priority) || !has(self.priorityLevel)",
+        "priorityLevel must not be set beside priority: only one of them can say it",
+        path=".priorityLevel",
+    ),
     _not_beside_timeouts("jobTemplate.spec.activeDeadlineSeconds"),
     _not_beside_timeouts("jobTemplate.spec.template.spec.activeDeadlineSeconds"),
     _not_beside_timeouts("jobTemplate.spec.template.spec.terminationGracePeriodSeconds"),
@@ -133,6 +138,15 @@ class TaskFields(Model):
             description=(
                 "Higher goes first, unless the queue says LowestFirst. Unset means the queue's "
                 f"taskDefaults.priority, else {DEFAULT_PRIORITY}. A change takes effect with the next start."
+            )
+        ),
+    ] = None
+    priority_level: Annotated[
+        LabelName | None,
+        Field(
+            description=(
+                "One of the queue's priorityLevels instead of a number; not together with priority. "
+                "A change takes effect with the next start."
             )
         ),
     ] = None

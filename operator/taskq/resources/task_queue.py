@@ -4,16 +4,23 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from taskq.resources.base import Count, Model, Seconds, Status, Time, rule, rules
+from taskq.resources.base import Count, LabelKey, LabelName, Model, Seconds, Status, Time, list_map, rule, rules
 from taskq.resources.common import (
     DEFAULT_MAX_CONCURRENCY,
     DEFAULT_PRIORITY,
     LABEL_QUEUE,
     MAX_CONCURRENCY_LIMIT,
     MAX_NAME_LENGTH,
+    MAX_PENDING_LIMIT,
+    MAX_PRIORITY_LEVELS,
+    MAX_RATE,
+    MAX_SECONDS,
+    MIN_AGING_SECONDS,
+    PRIORITY_MAX,
     UNOBSERVED_GENERATION,
     Ordering,
     PriorityOrder,
+    QueueingStrategy,
     QueueState,
 )
 from taskq.resources.policy import Priority, RetryPolicy, Timeouts, Ttl
@@ -47,6 +54,51 @@ class TaskDefaults(Model):
     )
 
 
+class PriorityLevel(Model):
+    """A name for a priority."""
+
+    name: Annotated[LabelName, Field(description="What a Task's priorityLevel says.")]
+    value: Annotated[Priority, Field(description="The priority that it stands for.")]
+
+
+class PriorityAging(Model):
+    """How the priority of a waiting Task grows, so that none waits for ever."""
+
+    period_seconds: Annotated[
+        int,
+        Field(
+            ge=MIN_AGING_SECONDS,
+            le=MAX_SECONDS,
+            description="Seconds of waiting after which the priority grows once, counted from when a Task is due.",
+        ),
+    ]
+    increment: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=PRIORITY_MAX,
+            description="By how much it grows each time, towards the front of the queue; 1 by default.",
+        ),
+    ] = 1
+    max_increase: Annotated[
+        int | None,
+        Field(ge=1, le=PRIORITY_MAX, description="By how much it grows at most. No limit by default."),
+    ] = None
+
+
+class RateLimit(Model):
+    """At most so many starts in any period."""
+
+    max_starts: Annotated[int, Field(ge=1, le=MAX_RATE, description="Attempts started in a period, at most.")]
+    period_seconds: Annotated[Seconds, Field(description="Length of the period, which slides.")]
+
+
+class ParentRef(Model):
+    """Another TaskQueue of the same namespace."""
+
+    name: Annotated[LabelName, Field(description="Its name.")]
+
+
 class TaskQueueSpec(Model):
     """How the queue works; everything is optional."""
 
@@ -58,7 +110,13 @@ class TaskQueueSpec(Model):
                 f"priority ({DEFAULT_PRIORITY}) would go before all others",
                 path=".taskDefaults.priority",
                 reason="FieldValueRequired",
-            )
+            ),
+            rule(
+                "!has(self.maxConcurrencyPerKey) || has(self.concurrencyLabelKey)",
+                "concurrencyLabelKey must be set with maxConcurrencyPerKey: it names the label that is counted by",
+                path=".concurrencyLabelKey",
+                reason="FieldValueRequired",
+            ),
         )
     )
 
@@ -83,6 +141,86 @@ class TaskQueueSpec(Model):
             )
         ),
     ] = QueueState.OPEN
+    max_pending: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_PENDING_LIMIT,
+            description=(
+                "Only the oldest so many of the Tasks that could start stand in the order; the others wait, "
+                "whatever their priority. No limit by default."
+            ),
+        ),
+    ] = None
+    concurrency_label_key: Annotated[
+        LabelKey | None,
+        Field(
+            description=(
+                "A label of Tasks: of those with the same value, at most maxConcurrencyPerKey run at once. "
+                "Tasks without it are not limited by it."
+            )
+        ),
+    ] = None
+    max_concurrency_per_key: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_CONCURRENCY_LIMIT,
+            description="Tasks running at once for one value of concurrencyLabelKey; 1, a mutex, unless given.",
+        ),
+    ] = None
+    parent: Annotated[
+        ParentRef | None,
+        Field(
+            description=(
+                "A TaskQueue of this namespace whose room this one shares with its other children and with the "
+                "parent's own Tasks; the parent's state and rateLimit bind it, too. One level only."
+            )
+        ),
+    ] = None
+    priority: Annotated[
+        Priority,
+        Field(
+            description=(
+                "Among the queues that share a parent (itself included), the higher one starts first; equal ones "
+                "take turns, fewest running first."
+            )
+        ),
+    ] = 0
+    priority_levels: Annotated[
+        list[PriorityLevel] | None,
+        Field(
+            max_length=MAX_PRIORITY_LEVELS,
+            description="Names that Tasks may use as priorityLevel instead of a number.",
+            json_schema_extra=list_map("name"),
+        ),
+    ] = None
+    priority_aging: Annotated[
+        PriorityAging | None,
+        Field(description="How the priority of a waiting Task grows. It does not by default."),
+    ] = None
+    queueing_strategy: Annotated[
+        QueueingStrategy,
+        Field(
+            description=(
+                "BestEffort (the default): a Task that can't start now, for a lack of room for its key or of quota, "
+                "is overtaken. Strict: it holds up those behind it. What a person must mend is always overtaken."
+            )
+        ),
+    ] = QueueingStrategy.BEST_EFFORT
+    fair_share_label_key: Annotated[
+        LabelKey | None,
+        Field(
+            description=(
+                "A label of Tasks (a tenant, a team) whose values take turns inside one priority: fewest running "
+                "first, then the least recent start."
+            )
+        ),
+    ] = None
+    rate_limit: Annotated[
+        RateLimit | None,
+        Field(description="At most so many starts in any period, a restart of the operator included."),
+    ] = None
     ordering: Annotated[
         Ordering,
         Field(
@@ -133,7 +271,12 @@ class TaskQueue(Model):
             rule(
                 f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
                 f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as it becomes the label {LABEL_QUEUE}",
-            )
+            ),
+            rule(
+                "!has(self.spec) || !has(self.spec.parent) || self.spec.parent.name != self.metadata.name",
+                "parent.name must be another queue's",
+                path=".spec.parent.name",
+            ),
         )
     )
 

@@ -40,7 +40,7 @@ def test_a_new_task_is_ready_and_writes_nothing() -> None:
     """Ordinary waiting costs no write."""
     found = look(make_task())
     assert (found.stage, found.actions) == (Stage.READY, ())
-    assert found.rank is not None
+    assert found.place is not None
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled", "Expired"])
@@ -59,7 +59,7 @@ def test_a_task_being_deleted_is_left_alone() -> None:
 def test_a_task_on_hold_waits() -> None:
     """Suspend keeps it out of the order, until it expires."""
     found = look(make_task(suspend=True, startingDeadlineSeconds=60))
-    assert (found.stage, found.rank, found.wake_at) == (Stage.WAITING, None, T0 + 60)
+    assert (found.stage, found.place, found.wake_at) == (Stage.WAITING, None, T0 + 60)
 
 
 def test_a_task_not_yet_due_is_looked_at_when_it_is() -> None:

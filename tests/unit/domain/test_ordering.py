@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders import T0, at, make_queue, make_task
 from taskq.domain.model import Task
-from taskq.domain.ordering import PendingOrder, Rank, rank
+from taskq.domain.ordering import PendingOrder, Place, Rank, rank
 
 OPEN = make_queue().build().spec
 
@@ -18,7 +18,7 @@ OPEN = make_queue().build().spec
 def order(tasks: list[Task], **queue: Any) -> list[str]:
     """Names in the order of a queue with these rules."""
     rules = make_queue(**queue).build().spec
-    return [task.metadata.name for task in sorted(tasks, key=lambda task: rank(task, rules))]
+    return [task.metadata.name for task in sorted(tasks, key=lambda task: rank(task, rules, T0))]
 
 
 def test_higher_priority_starts_first() -> None:
@@ -69,7 +69,7 @@ def test_the_queues_default_priority_fills_in() -> None:
 def test_names_and_uids_decide_between_what_is_equal_otherwise() -> None:
     """Twins are ordered by name, and of the same name by uid, so that the order is total."""
     tasks = [make_task(name, uid=uid).build() for name, uid in (("b", "1"), ("a", "2"), ("a", "1"))]
-    ranks = sorted(rank(task, OPEN) for task in tasks)
+    ranks = sorted(rank(task, OPEN, T0) for task in tasks)
     assert [place[-2:] for place in ranks] == [("a", "1"), ("a", "2"), ("b", "1")]
 
 
@@ -93,7 +93,7 @@ def test_the_heap_behaves_as_a_sorted_dictionary(steps: list[tuple[str, Any]]) -
     heap, model = PendingOrder(), dict[str, Rank]()
     for step, value in steps:
         if step == "put":
-            heap.put(value)
+            heap.put(Place(value))
             model[value[-1]] = value
         elif step == "discard":
             heap.discard(value)
@@ -114,7 +114,7 @@ def test_the_order_does_not_depend_on_arrival(arrival: list[tuple[int, int, str]
     heap = PendingOrder()
     for priority, created, name in arrival:
         task = make_task(name, uid=f"{name}{priority}{created}", created=created, priority=priority).build()
-        heap.put(rank(task, OPEN))
+        heap.put(Place(rank(task, OPEN, T0)))
     starts = []
     while (head := heap.head()) is not None:
         heap.discard(head)
@@ -126,8 +126,10 @@ def test_moving_a_task_often_does_not_grow_the_heap() -> None:
     """A Task whose priority changes again and again leaves no trail behind."""
     heap = PendingOrder()
     for step in range(5000):
-        heap.put((float(-step), 0.0, T0, "a", "u"))
-    assert len(heap._heap) <= 2 * len(heap) + 65
+        heap.put(Place((float(-step), 0.0, T0, "a", "u")))
+    turn = heap._turns[""]
+    assert len(turn.heap) <= 2 * len(heap) + 65
+    assert len(heap._next) <= 4 * len(heap._turns) + 65
 
 
 @pytest.mark.parametrize("field", ["priority", "created"])
