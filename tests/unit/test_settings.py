@@ -29,6 +29,7 @@ DEFAULTS = {
     "lease_duration_seconds": 8,
     "lease_renew_seconds": 2,
     "lease_renew_deadline_seconds": 3,
+    "cluster_max_concurrency": 0,
     "launchers": 16,
     "status_writers": 8,
     "create_timeout_seconds": 4,
@@ -295,6 +296,7 @@ def test_every_setting_says_what_it_means():
         if field.annotation in {int, float}:
             unit_free = {
                 "launchers",
+                "cluster_max_concurrency",
                 "status_writers",
                 "api_connections",
                 "metrics_max_queues",

@@ -70,7 +70,8 @@ class PendingOrder:
         self._held: set[str] = set()
         self._turns: dict[str, _Turn] = {}
         self._next: list[tuple[float, int, float, str, int]] = []
-        self._parked: dict[str, list[Rank]] = {}
+        self._parked: dict[str, dict[str, list[Rank]]] = {}
+        """By key, then by fair-share value."""
         self._running_by_key: Counter[str] = Counter()
         self._strict = False
         self._by_time = False
@@ -94,7 +95,7 @@ class PendingOrder:
         self._by_time = rules.ordering == "TimeThenPriority"
         self._max_per_key = rules.max_concurrency_per_key
         for key in list(self._parked):
-            self._unpark(key, len(self._parked[key]))
+            self._unpark(key, len(self._rank))
         for turn in self._turns.values():
             self._touch(turn)
 
@@ -104,18 +105,18 @@ class PendingOrder:
         (self._held.add if place.held else self._held.discard)(uid)
         if self._rank.get(uid) == place.rank and self._lane[uid] == place.lane:
             return
-        before = self._lane.get(uid, place.lane)
+        before = self._lane.get(uid)
         self._rank[uid] = place.rank
         self._lane[uid] = place.lane
-        if before.fair != place.lane.fair:
-            self._touch(self._turn(before.fair))
+        if before:
+            self._left(before)
         self._enter(place.rank, place.lane.fair)
 
     def discard(self, uid: str) -> None:
         """Take a Task out, if it is there."""
         if self._rank.pop(uid, None):
             self._held.discard(uid)
-            self._touch(self._turn(self._lane.pop(uid).fair))
+            self._left(self._lane.pop(uid))
 
     def took(self, lane: Lane, at: float) -> None:
         """A Task of this lane has started, at this time in epoch seconds."""
@@ -183,6 +184,11 @@ class PendingOrder:
             heapq.heapify(turn.heap)
         self._touch(turn)
 
+    def _left(self, lane: Lane) -> None:
+        """A Task has left its place: another of its key may stand for it now."""
+        self._touch(self._turn(lane.fair))
+        self._unpark(lane.key, 1)
+
     def _stands(self, place: Rank, fair: str) -> bool:
         uid = place[-1]
         return self._rank.get(uid) == place and self._lane[uid].fair == fair
@@ -209,19 +215,25 @@ class PendingOrder:
 
     def _park(self, turn: _Turn) -> None:
         place = heapq.heappop(turn.heap)
-        heapq.heappush(self._parked.setdefault(self._lane[place[-1]].key, []), place)
+        parked = self._parked.setdefault(self._lane[place[-1]].key, {})
+        heapq.heappush(parked.setdefault(turn.fair, []), place)
         self._touch(turn)
 
     def _unpark(self, key: str, count: int) -> None:
-        parked = self._parked.get(key)
-        while parked and count:
-            place = heapq.heappop(parked)
-            lane = self._lane.get(place[-1])
-            if lane and lane.key == key and self._rank.get(place[-1]) == place:
+        """Let so many of each value that waits for this key back into the order: which value comes first may change."""
+        parked = self._parked.pop(key, {})
+        for fair, heap in parked.items():
+            self._unpark_from(heap, Lane(fair, key), count)
+        left = {fair: heap for fair, heap in parked.items() if heap}
+        if left:
+            self._parked[key] = left
+
+    def _unpark_from(self, heap: list[Rank], lane: Lane, count: int) -> None:
+        while heap and count:
+            place = heapq.heappop(heap)
+            if self._rank.get(place[-1]) == place and self._lane[place[-1]] == lane:
                 self._enter(place, lane.fair)
                 count -= 1
-        if not parked:
-            self._parked.pop(key, None)
 
 
 class OldestFirst:

@@ -122,7 +122,7 @@ class OrderMachine(RuleBasedStateMachine):
             assert self.order.head() == self.reference.head()
 
 
-OrderMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+OrderMachine.TestCase.settings = settings(max_examples=3000, stateful_step_count=40, deadline=None)
 TestOrder = OrderMachine.TestCase
 
 
