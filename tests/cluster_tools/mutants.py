@@ -33,7 +33,7 @@ def cap_without_own_creates() -> None:
 
     def launch(self: Board, entry: Any, state: Any, now: float) -> Any:
         action = honest(self, entry, state, now)
-        state.holding.discard(action.job)
+        self.queues.free(state.key, action.job)
         return action
 
     Board._launch = launch  # type: ignore[method-assign]
