@@ -173,8 +173,8 @@ class Settings(BaseModel):
     least lease_renew_deadline_seconds + create_timeout_seconds + 1, so that no Job of the old leader can be
     created after the new one starts."""
 
-    lease_renew_seconds: float = _knob(LEASE, 2, 0.1, 600)
-    """Time between renewals, each one small write."""
+    lease_renew_seconds: float = _knob(LEASE, 1, 0.1, 600)
+    """Time between renewals, each one small write. A second leaves two for a slow answer before launches pause."""
 
     lease_renew_deadline_seconds: float = _knob(LEASE, 3, 0.2, 1800)
     """Age of the last renewal at which the leader stops launching. Above lease_renew_seconds by the time

@@ -27,7 +27,7 @@ DEFAULTS = {
     "leader_election": True,
     "lease_name": "taskq-operator",
     "lease_duration_seconds": 8,
-    "lease_renew_seconds": 2,
+    "lease_renew_seconds": 1,
     "lease_renew_deadline_seconds": 3,
     "cluster_max_concurrency": 0,
     "launchers": 16,

@@ -41,6 +41,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Known)
 
+GIVE_UP_SECONDS = 30.0
+"""Without a renewal nothing is written after the renew deadline. The process ends only when the lease is another's, or
+after so long: an API server that restarts must not cost warm caches. A renewal that succeeds late proves, by the
+resourceVersion that it replaces, that nobody held the lease meanwhile."""
+
 STUCK_SECONDS = 60.0
 """A pass is made every few seconds, whatever happens: a minute without one is no load, it is a defect."""
 
@@ -184,6 +189,7 @@ class Operator:
             duration_seconds=settings.lease_duration_seconds,
             renew_every_seconds=settings.lease_renew_seconds,
             renew_deadline_seconds=settings.lease_renew_deadline_seconds,
+            give_up_seconds=GIVE_UP_SECONDS,
         )
 
     def _make_informers(self) -> Iterator[tuple[str, Informer[Any]]]:

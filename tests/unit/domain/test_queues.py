@@ -131,7 +131,7 @@ class GroupsMachine(RuleBasedStateMachine):
         assert ((picked[0].key, picked[1]) in allowed) if picked else not allowed
 
 
-GroupsMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+GroupsMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestGroups = GroupsMachine.TestCase
 
 
