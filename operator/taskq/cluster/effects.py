@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol
 
 import msgspec
@@ -161,7 +162,12 @@ class Effects:
             task = self._stores.tasks.get(launch.task, launch.uid)
             if task is None or not self._board.still_wanted(launch):
                 return self._board.not_launched(launch, None, self._clock.now())
-            body = await self._manifest(task)
+            try:
+                body = await self._manifest(task)
+            except RequestError as error:  # nothing was asked for yet, so there is nothing to find out
+                logger.warning("manifest of Task %s not read yet: %s", launch.task, error)
+                await self._pause(tries)
+                continue
             if body is None:
                 return self._refuse(launch, Reason.TEMPLATE_NOT_FOUND, "")
             if not self._may_write():
@@ -195,7 +201,7 @@ class Effects:
         """What a refusal means: the Job if it is there already, and whether the launch is over."""
         error = reply.error()
         if error.is_already_exists:
-            job = await self._read_job(launch.job)
+            job = await self._look_up(launch.job)
             if job and job.metadata.controller_uid != launch.uid:
                 self._refuse(launch, Reason.JOB_NAME_TAKEN, message(Reason.JOB_NAME_TAKEN, job=launch.job.name))
                 return None, True
@@ -227,6 +233,16 @@ class Effects:
             await self._pause(tries)
             tries += 1
 
+    async def _look_up(self, key: Key) -> Job | None:
+        """Read a Job that was there a moment ago, however long it takes: its slot is held until it is known."""
+        for tries in count():
+            try:
+                return await self._read_job(key)
+            except RequestError as error:
+                logger.warning("no answer about Job %s yet: %s", key, error)
+                await self._pause(tries)
+        raise AssertionError("counting has no end")
+
     async def _read_job(self, key: Key) -> Job | None:
         reply = await self._api.request(
             "GET", f"{JOBS}/namespaces/{key.namespace}/jobs/{key.name}", timeout=self._timeout
@@ -246,6 +262,8 @@ class Effects:
             meta = task.metadata
             path = f"{TASKS}/namespaces/{meta.namespace}/tasks/{meta.name}"
             document = (await self._api.request("GET", path, timeout=self._timeout)).checked().body
+            if self._decode_task(document).metadata.uid != meta.uid:
+                raise ApiError(404, "NotFound", f"Task {meta.key} was made anew")
         return job_manifest(task, document, rules)
 
     def _launched(self, launch: Launch, task: Task, job: Job, *, fresh: bool) -> None:
