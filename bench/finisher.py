@@ -54,7 +54,7 @@ class _Event(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Event).decode
 _encode = msgspec.json.Encoder().encode
-Finish = Callable[[Session, str, str, float], Awaitable[None]]
+Finish = Callable[[Session, str, float], Awaitable[None]]
 
 
 def _stamp(now: float) -> str:
@@ -106,14 +106,14 @@ async def _patch(api: Session, path: str, status: dict[str, Any]) -> None:
         reply.checked()
 
 
-async def finish_job(api: Session, path: str, _name: str, seconds: float) -> None:
+async def finish_job(api: Session, path: str, seconds: float) -> None:
     """Play the Job controller."""
     started = time.time()
     await asyncio.sleep(seconds)
     await _patch(api, path, complete_status(started, time.time()))
 
 
-async def finish_pod(api: Session, path: str, _name: str, seconds: float) -> None:
+async def finish_pod(api: Session, path: str, seconds: float) -> None:
     """Play the kubelet."""
     started = time.time()
     await _patch(api, path, pod_status(started, None))
@@ -143,7 +143,7 @@ async def serve(kubeconfig: Path, namespace: str, kind: str, seconds: float) -> 
                         seen.discard(meta.uid)
                     elif meta.uid not in seen and not _is_over(event.object.status):
                         seen.add(meta.uid)
-                        group.create_task(finish(api, f"{path}/{meta.name}", meta.name, seconds))
+                        group.create_task(finish(api, f"{path}/{meta.name}", seconds))
 
 
 @contextlib.asynccontextmanager

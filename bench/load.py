@@ -1,4 +1,4 @@
-"""What the measurements do to a cluster: Tasks by the thousand, queues opened and closed, and Jobs without an operator."""
+"""What measurements do to a cluster: Tasks by the thousand, queues opened and closed, Jobs without an operator."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ _decode_task = msgspec.json.Decoder(Task).decode
 class _Event(msgspec.Struct):
     type: str
     object: msgspec.Raw
+
+
+class _Jobs(msgspec.Struct):
+    items: list[Job]
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
@@ -179,12 +183,18 @@ async def post_under_cap(api: Session, namespace: str, bodies: list[bytes], cap:
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def unfinished(api: Session, namespace: str, *, phase: str = "") -> bool:
-    """Whether a Task of this namespace is not settled yet; with a phase, whether one is in it."""
-    selector = f"status.phase={phase}" if phase else "status.settled!=True"
-    query = {"fieldSelector": selector, "limit": "1"}
+async def unfinished(api: Session, namespace: str) -> bool:
+    """Whether a Task of this namespace is not settled yet."""
+    query = {"fieldSelector": "status.settled!=True", "limit": "1"}
     reply = await api.request("GET", f"{TASKS}/namespaces/{namespace}/tasks", query=query)
     return bool(msgspec.json.decode(reply.checked().body)["items"])
+
+
+async def unfinished_jobs(api: Session, namespace: str) -> int:
+    """How many Jobs of this namespace have not ended."""
+    reply = await api.request("GET", f"{JOBS}/namespaces/{namespace}/jobs", timeout=120)
+    items = msgspec.json.decode(reply.checked().body, type=_Jobs).items
+    return sum(not job.finished for job in items)
 
 
 async def until_settled(api: Session, namespace: str, within: float) -> None:

@@ -28,10 +28,10 @@ def machine() -> dict[str, str]:
     model = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.machine())
     total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
     return {
-        "cpu": f"{os.cpu_count()} × {model}",
+        "CPUs": f"{os.cpu_count()} ({model})",
         "memory": f"{total / 1e9:.0f} GB",
         "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
-        "python": platform.python_version(),
+        "Python": platform.python_version(),
     }
 
 

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import yaml
 
@@ -56,13 +57,21 @@ def cluster(kcm: Kcm) -> Iterator[localcluster.Cluster]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+class _BenchSession(Session):
+    """The operator's own client class, under another name."""
+
+    def _client(self) -> aiohttp.ClientSession:
+        client = super()._client()
+        client.headers["User-Agent"] = BENCH_AGENT
+        return client
+
+
 @contextlib.asynccontextmanager
 async def session(kubeconfig: Path, *, pool_limit: int = 40) -> AsyncIterator[Session]:
-    """The operator's own client class, under another name."""
+    """A client for this cluster, with so many connections."""
     clock = SystemClock()
     found = credentials.load(clock, kubeconfig=str(kubeconfig))
-    async with Session(found, clock, pool_limit=pool_limit, inactivity_seconds=600) as opened:
-        opened.aiohttp_session.headers["User-Agent"] = BENCH_AGENT
+    async with _BenchSession(found, clock, pool_limit=pool_limit, inactivity_seconds=600) as opened:
         yield opened
 
 
@@ -77,11 +86,6 @@ async def apply_crds(api: Session) -> None:
             plural, version = crd["spec"]["names"]["plural"], crd["spec"]["versions"][0]["name"]
             while not (await api.request("GET", f"/apis/{crd['spec']['group']}/{version}/{plural}")).ok:
                 await asyncio.sleep(0.1)
-
-
-async def server_version(api: Session) -> str:
-    """The API server's version."""
-    return str(msgspec.json.decode((await api.request("GET", "/version")).checked().body)["gitVersion"])
 
 
 def operator_python(*, lean: bool) -> Path:
@@ -101,6 +105,17 @@ def operator_python(*, lean: bool) -> Path:
         subprocess.run([*pip, "-r", LOCK], check=True)
         (venv / ".ready").touch()
     return python
+
+
+async def cluster_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
+    """Versions of what is measured: Kubernetes, and the operator's interpreter and main packages."""
+    with cluster(None) as made:
+        async with session(made.kubeconfig) as api:
+            answer = (await api.request("GET", "/version")).checked().body
+    code = f"import importlib.metadata as m; print(*map(m.version, {packages!r}))"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    kubernetes = str(msgspec.json.decode(answer)["gitVersion"]).removeprefix("v")
+    return {"Kubernetes": kubernetes, **dict(zip(packages, found, strict=True))}
 
 
 class Replica:
@@ -218,7 +233,11 @@ class Rig:
         subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
         binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
         await self._create(f"{rbac}/clusterrolebindings", binding)
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 7200},
+        }
         answer = await self._create(f"{core}/{name}/token", request)
         document = yaml.safe_load(self.cluster.kubeconfig.read_text())
         document["users"][0]["user"] = {"token": answer["status"]["token"]}
@@ -243,5 +262,3 @@ async def rig(*, kcm: Kcm, lean: bool = True) -> AsyncIterator[Rig]:
                 yield running
             finally:
                 running.kill_all()
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from statistics import median as median  # noqa: PLC0414 - the other modules take it from here
+from statistics import median as median
 
 Buckets = dict[str, float]
 """A histogram as Prometheus exposes it: cumulative counts by upper bound, `+Inf` included."""
@@ -14,14 +14,7 @@ _BUCKET = re.compile(r'^(?P<name>\w+)_bucket\{(?:.*,)?le="(?P<le>[^"]+)"[^}]*\} 
 
 def spread(values: Sequence[float]) -> str:
     """Lowest to highest, for a reader who wonders how far to trust a median."""
-    return f"{min(values):.2f}–{max(values):.2f}"
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed (nearest rank)."""
-    ordered = sorted(values)
-    rank = -int(-share * len(ordered) // 1)  # ceiling
-    return ordered[max(0, rank - 1)]
+    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def histogram(exposition: str, name: str) -> Buckets:

@@ -1,1 +1,10 @@
 """One module for each measurement: `measure` does it and returns raw results, `summarise` makes figures of them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from bench.measures import cold_start, controllers, failover, launch_rate, memory, reaction, steady_state
+
+ALL: tuple[ModuleType, ...] = (launch_rate, steady_state, reaction, memory, cold_start, failover, controllers)
+"""In the order of the table; those that share a cluster are neighbours."""

@@ -99,9 +99,9 @@ def summarise(raw: Raw) -> list[Figure]:
         note = f"{len(ratios)} pairs, {stats.spread(ratios)}; {rate:.0f} Jobs/s by the operator"
         figures.append(
             Figure(
-                name=f"launch rate, {raw['tasks']:,} pending, first to last Job, against the bare loop: {words[key]}",
-                target=f"≥ {TARGET} ×",
-                measured=f"{middle:.2f} ×",
+                name=f"launch rate, {raw['tasks']:,} pending, first to last Job, ratio to the bare loop: {words[key]}",
+                target=f"≥ {TARGET}",
+                measured=f"{middle:.2f}",
                 met=met,
                 note=note if met else f"{note}; {IF_MISSED}",
             )
