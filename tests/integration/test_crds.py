@@ -424,7 +424,7 @@ OF_A_CANCELLATION = (
 )
 OF_A_QUEUE = (
     refused("queue-own-name-too-long", "TaskQueue", {"metadata.name": "n" * 64}, "metadata.name", "at most 63"),
-    refused("queue-spec-unknown-field", "TaskQueue", {"spec.maxPending": 1}, "spec.maxPending", "unknown field"),
+    refused("queue-spec-unknown-field", "TaskQueue", {"spec.maxWaiting": 1}, "spec.maxWaiting", "unknown field"),
     refused("max-concurrency-zero", "TaskQueue", {"spec.maxConcurrency": 0}, "spec.maxConcurrency", AT_LEAST.format(1)),
     refused(
         "max-concurrency-too-high",
@@ -576,6 +576,121 @@ OF_A_TEMPLATE = (
     ),
 )
 REF = {"spec.jobTemplate": GONE, "spec.templateRef": {"name": "one"}}
+OF_SHARING = (
+    refused(
+        "level-beside-priority", "Task", {"spec.priority": 1, "spec.priorityLevel": "l"}, "spec.priorityLevel", "beside"
+    ),
+    refused("level-uppercase", "Task", {"spec.priorityLevel": "High"}, "spec.priorityLevel", "should match"),
+    refused("max-pending-zero", "TaskQueue", {"spec.maxPending": 0}, "spec.maxPending", AT_LEAST.format(1)),
+    refused(
+        "label-key-spaces", "TaskQueue", {"spec.concurrencyLabelKey": "a b"}, "spec.concurrencyLabelKey", "should match"
+    ),
+    refused(
+        "fair-key-slashes", "TaskQueue", {"spec.fairShareLabelKey": "a/b/c"}, "spec.fairShareLabelKey", "should match"
+    ),
+    refused(
+        "per-key-zero",
+        "TaskQueue",
+        {"spec.concurrencyLabelKey": "db", "spec.maxConcurrencyPerKey": 0},
+        "spec.maxConcurrencyPerKey",
+        AT_LEAST.format(1),
+    ),
+    refused("per-key-without-key", "TaskQueue", {"spec.maxConcurrencyPerKey": 2}, "spec.concurrencyLabelKey", REQUIRED),
+    refused("parent-without-name", "TaskQueue", {"spec.parent": {}}, "spec.parent.name", REQUIRED),
+    refused(
+        "parent-of-itself",
+        "TaskQueue",
+        {"metadata.name": "me", "spec.parent": {"name": "me"}},
+        "spec.parent.name",
+        "another queue's",
+    ),
+    refused(
+        "queue-priority-too-high", "TaskQueue", {"spec.priority": 1_000_001}, "spec.priority", AT_MOST.format(1_000_000)
+    ),
+    refused(
+        "levels-without-value",
+        "TaskQueue",
+        {"spec.priorityLevels": [{"name": "a"}]},
+        "spec.priorityLevels[0].value",
+        REQUIRED,
+    ),
+    refused(
+        "levels-without-name",
+        "TaskQueue",
+        {"spec.priorityLevels": [{"value": 1}]},
+        "spec.priorityLevels[0].name",
+        REQUIRED,
+    ),
+    refused(
+        "levels-twice",
+        "TaskQueue",
+        {"spec.priorityLevels": [{"name": "a", "value": 1}, {"name": "a", "value": 2}]},
+        "spec.priorityLevels",
+        "Duplicate value",
+    ),
+    refused(
+        "levels-value-too-high",
+        "TaskQueue",
+        {"spec.priorityLevels": [{"name": "a", "value": 1_000_001}]},
+        "spec.priorityLevels[0].value",
+        AT_MOST.format(1_000_000),
+    ),
+    refused(
+        "aging-without-period", "TaskQueue", {"spec.priorityAging": {}}, "spec.priorityAging.periodSeconds", REQUIRED
+    ),
+    refused(
+        "aging-too-often",
+        "TaskQueue",
+        {"spec.priorityAging": {"periodSeconds": 9}},
+        "spec.priorityAging.periodSeconds",
+        AT_LEAST.format(10),
+    ),
+    refused(
+        "aging-backwards",
+        "TaskQueue",
+        {"spec.priorityAging": {"periodSeconds": 60, "increment": -1}},
+        "spec.priorityAging.increment",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "aging-by-nothing",
+        "TaskQueue",
+        {"spec.priorityAging": {"periodSeconds": 60, "maxIncrease": 0}},
+        "spec.priorityAging.maxIncrease",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "strategy-word", "TaskQueue", {"spec.queueingStrategy": "strict"}, "spec.queueingStrategy", "Unsupported value"
+    ),
+    refused(
+        "rate-without-period",
+        "TaskQueue",
+        {"spec.rateLimit": {"maxStarts": 1}},
+        "spec.rateLimit.periodSeconds",
+        REQUIRED,
+    ),
+    refused(
+        "rate-without-starts",
+        "TaskQueue",
+        {"spec.rateLimit": {"periodSeconds": 1}},
+        "spec.rateLimit.maxStarts",
+        REQUIRED,
+    ),
+    refused(
+        "rate-of-nothing",
+        "TaskQueue",
+        {"spec.rateLimit": {"maxStarts": 0, "periodSeconds": 1}},
+        "spec.rateLimit.maxStarts",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "rate-in-no-time",
+        "TaskQueue",
+        {"spec.rateLimit": {"maxStarts": 1, "periodSeconds": 0}},
+        "spec.rateLimit.periodSeconds",
+        AT_LEAST.format(1),
+    ),
+)
 OF_A_CHANGE = (
     refused("queue-name-changed", "Task", {"spec.queueName": "b"}, "spec.queueName", "imm", {"spec.queueName": "a"}),
     refused("queue-name-removed", "Task", {"spec.queueName": GONE}, "spec.queueName", "imm", {"spec.queueName": "a"}),
@@ -601,7 +716,7 @@ OF_A_CHANGE = (
 )
 CREATIONS = (
     *(*OF_A_TASK, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
-    *(*OF_A_QUEUE, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
+    *(*OF_A_QUEUE, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
 )
 
 
@@ -613,6 +728,8 @@ POLICY_DEFAULTS = {
 }
 QUEUE_DEFAULTS = {
     "maxConcurrency": 10,
+    "priority": 0,
+    "queueingStrategy": "BestEffort",
     "state": "Open",
     "ordering": "PriorityThenTime",
     "priorityOrder": "HighestFirst",

@@ -102,7 +102,7 @@ class Queues:
         root = self._root(state)
         for member in (state, root) if root and root is not state else (state,):
             member.starts.add(created + 1)
-            member.last_start = max(created, member.last_start or created)
+        state.last_start = max(created, state.last_start or created)
         self._last_start[queue.namespace] = max(created, self._last_start.get(queue.namespace, created))
 
     def free(self, queue: Key, job: Key) -> None:
@@ -142,7 +142,7 @@ class Queues:
         root = self._root(state)
         for member in (state, root) if root and root is not state else (state,):
             member.starts.add(now)
-            member.last_start = now
+        state.last_start = now
         self._last_start[state.key.namespace] = now
         if root:
             self._hungry.pop(root.key, None)

@@ -83,8 +83,6 @@ class GroupsMachine(RuleBasedStateMachine):
         self.waiting[state.key].remove(uid)
         self.running[state.key].append(job)
         self.last_start[state.key] = self.namespace_start[state.key.namespace] = self.now
-        if state.key.name in "ab":
-            self.last_start[Key(state.key.namespace, "root")] = self.now
 
     @rule(key=st.sampled_from(KEYS), pick=st.integers(0, 9))
     def end(self, key: Key, pick: int) -> None:

@@ -24,6 +24,10 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (policy.Ttl, decision.Ttl, set()),
     (task_queue.TaskDefaults, decision.TaskDefaults, set()),
     (task_queue.TaskQueueSpec, decision.QueueSpec, set()),
+    (task_queue.PriorityLevel, decision.PriorityLevel, set()),
+    (task_queue.PriorityAging, decision.PriorityAging, set()),
+    (task_queue.RateLimit, decision.RateLimit, set()),
+    (task_queue.ParentRef, decision.ParentRef, set()),
 ]
 WRITTEN = [
     (task.TaskStatus, decision.TaskStatus),
