@@ -56,6 +56,13 @@ COPIED = {
         "plain": ("Succeeded", 2, "Succeeded"),
         "special": ("Failed", 1, "RetriesExhausted"),
     },
+    "sharing.yaml": dict.fromkeys(
+        (
+            *("red-1", "red-2", "red-3", "red-urgent", "blue-1", "migrate-1", "migrate-2"),
+            *("reports-1", "reports-2", "imports-1", "imports-2"),
+        ),
+        ("Succeeded", 1, "Succeeded"),
+    ),
     "template.yaml": {"greets": ("Succeeded", 1, "Succeeded"), "greets-too": ("Succeeded", 1, "Succeeded")},
 }
 End = tuple[str, int, str]
