@@ -23,6 +23,8 @@ class Size:
     """Tasks of 100 KB."""
     pending_most: int
     """0 leaves it out."""
+    settle_seconds: float
+    """Between two looks at the memory that must agree."""
     completions: int
     cold_starts: int
     failovers: int
@@ -41,6 +43,7 @@ STANDARD = Size(
     pending=10_000,
     pending_large=1000,
     pending_most=0,
+    settle_seconds=8.0,
     completions=1500,
     cold_starts=5,
     failovers=3,
@@ -61,6 +64,7 @@ QUICK = Size(
     pending=400,
     pending_large=5,
     pending_most=0,
+    settle_seconds=1.0,
     completions=20,
     cold_starts=1,
     failovers=1,

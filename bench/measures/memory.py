@@ -12,7 +12,6 @@ from bench.rig import Replica, Rig
 NAME = "memory"
 TARGETS_MB = {10_000: 120, 100_000: 700}
 LARGE_TARGET_MB = 120
-SETTLE_SECONDS = 8.0
 STEADY_MB = 0.5
 
 
@@ -21,17 +20,17 @@ async def measure(bench: Bench) -> Raw:
     size = bench.size
     raw: Raw = {"task_bytes": load.TASK_BYTES, "large_task_bytes": load.LARGE_TASK_BYTES, "lean": size.lean}
     crowd = await bench.crowd()
-    raw["pending"] = {str(size.pending): await _settled(crowd, CROWD)}
+    raw["pending"] = {str(size.pending): await _settled(crowd, size.settle_seconds)}
     async with bench.rig(None) as rig:
         await _prepare(rig)
-        raw["empty"] = await _settled(rig, CROWD)
+        raw["empty"] = await _settled(rig, size.settle_seconds)
         if size.pending_most:
             await load.create_tasks(rig.api, CROWD, size.pending_most)
-            raw["pending"][str(size.pending_most)] = await _settled(rig, CROWD)
+            raw["pending"][str(size.pending_most)] = await _settled(rig, size.settle_seconds)
     async with bench.rig(None) as rig:
         await _prepare(rig)
         await load.create_tasks(rig.api, CROWD, size.pending_large, size=load.LARGE_TASK_BYTES)
-        raw["large"] = {str(size.pending_large): await _settled(rig, CROWD)}
+        raw["large"] = {str(size.pending_large): await _settled(rig, size.settle_seconds)}
     return raw
 
 
@@ -40,19 +39,19 @@ async def _prepare(rig: Rig) -> None:
     await load.create_queue(rig.api, CROWD, cap=1)
 
 
-async def _settled(rig: Rig, namespace: str) -> Raw:
-    replica = await rig.operator("--namespaces", namespace)
-    await _settle(replica)
+async def _settled(rig: Rig, seconds: float) -> Raw:
+    replica = await rig.operator("--namespaces", CROWD)
+    await _settle(replica, seconds)
     now, peak = process.memory_mb(replica.pid)
     await replica.stop()
     return {"rss_mb": round(now, 1), "peak_mb": round(peak, 1)}
 
 
-async def _settle(replica: Replica) -> None:
+async def _settle(replica: Replica, seconds: float) -> None:
     """Wait until memory stands still."""
     before = 0.0
     for _ in range(10):
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(seconds)
         now, _ = process.memory_mb(replica.pid)
         if abs(now - before) < STEADY_MB:
             return
