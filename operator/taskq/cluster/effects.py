@@ -49,6 +49,11 @@ LATE_MARGIN_SECONDS = 1.0
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 """Seconds between tries of a request that the server could not take."""
 
+_TOO_LARGE = (
+    "it is too large to be stored, with what every container is told of its Task; "
+    "etcd takes 1.5 MiB unless set otherwise: use fewer containers, or a ConfigMap or volume for data"
+)
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -209,7 +214,7 @@ class Effects:
         if error.is_conflict or error.status in (401, 429):
             await self._pause(tries, error)
             return None, False
-        if error.status >= 500 and "too large" not in error.message:
+        if error.status >= 500 and not _is_too_large(error):
             return await self._find_out(launch), False
         self._refuse(launch, *_refusal(error, _field(self._stores.tasks.get(launch.task, launch.uid))))
         return None, True
@@ -327,7 +332,9 @@ class Effects:
             return False
         if task is None or task.metadata.uid != write.uid:
             return True
-        if task.metadata.resource_version != write.version and not status.differs(task, write.status):
+        if task.metadata.resource_version == write.version:
+            return False  # nothing came of it, and nothing else has changed: the same again can wait a little
+        if not status.differs(task, write.status):
             self._observer.written(task, write)
         return True
 
@@ -434,11 +441,22 @@ class Effects:
 def _refusal(error: ApiError, field: str) -> tuple[str, str]:
     """Reason and message for a Job that the API server does not want; ``field`` is where the user wrote it."""
     words = error.message or error.body
+    if _is_too_large(error):
+        return Reason.JOB_REFUSED, message(Reason.JOB_REFUSED, field=field, message=_TOO_LARGE)
     if error.is_forbidden and "exceeded quota" in words:
         return Reason.QUOTA_EXCEEDED, message(Reason.QUOTA_EXCEEDED, message=words)
     if error.is_forbidden:
         return Reason.FORBIDDEN, message(Reason.FORBIDDEN, message=words)
     return Reason.JOB_REFUSED, message(Reason.JOB_REFUSED, field=field, message=words.split(" is invalid: ", 1)[-1])
+
+
+def _is_too_large(error: ApiError) -> bool:
+    """Whether the Job can't be stored for its size: etcd, its client and the API server each say so in other words.
+
+    An API server that meets etcd's limit tries once more without managedFields, and then refuses the selector that it
+    has itself given the Job: since a Task can't give one, this means the same.
+    """
+    return any(hint in error.message for hint in ("too large", "larger than max", "`selector` not auto-generated"))
 
 
 def _field(task: Task | None) -> str:
