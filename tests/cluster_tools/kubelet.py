@@ -38,6 +38,9 @@ NODE = "fake-node"
 HEARTBEAT_SECONDS = 10.0
 CONNECTIONS = 12
 RECONNECT_SECONDS = 0.2
+CLOSING_SECONDS = 0.1
+"""TLS connections that were closed need the loop a little longer; left open, they are warned about."""
+
 KILLED = 137
 NEVER_STARTED = {
     "exitCode": KILLED,
@@ -134,6 +137,8 @@ class FakeKubelet:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._main())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(asyncio.sleep(CLOSING_SECONDS))
         finally:
             self._loop.close()
 
