@@ -12,7 +12,7 @@ from taskqdemo import install
 from taskqdemo.install import NAMESPACE, SELECTOR, Operator
 from taskqdemo.kube import DemoError, Kube
 from taskqdemo.scenes import SCENES, TASKS, Scene
-from taskqdemo.target import Target, bring_up, state_of
+from taskqdemo.target import Target, bring_up, short, state_of
 from taskqdemo.view import Display, Row, row
 
 PATIENCE_SECONDS = 300
@@ -31,7 +31,7 @@ def demo(*, yes: bool) -> int:
     install.namespace(kube)
     say(f"CRDs are installed, the demo's namespace is {NAMESPACE}")
     operator = install.start_operator(state_of(environment), target, environment)
-    say(f"the operator runs here, as a process: {operator.url}, log in {operator.log}")
+    say(f"the operator runs here, as a process: {operator.url}, log in {short(operator.log)}")
     _clear(kube)
     rows = _play(kube)
     _conclude(rows, target, operator)
@@ -133,4 +133,4 @@ def _conclude(rows: list[Row], target: Target, operator: Operator) -> None:
         say("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/ says how")
     wrong = [f"{row.name} ended as {row.phase} ({row.why})" for row in rows if row.phase != TASKS[row.name]]
     if wrong:
-        raise DemoError(f"not as the examples say: {'; '.join(wrong)}; the operator's log is {operator.log}")
+        raise DemoError(f"not as the examples say: {'; '.join(wrong)}; the operator's log is {short(operator.log)}")

@@ -27,10 +27,7 @@ class Target(NamedTuple):
     @property
     def export(self) -> str:
         """What to type first; empty when kubectl finds the cluster by itself."""
-        if not self.ours or self.kubeconfig is None:
-            return ""
-        path, home = Path(self.kubeconfig), Path.home()
-        return f"export KUBECONFIG={'~' / path.relative_to(home) if path.is_relative_to(home) else path}"
+        return f"export KUBECONFIG={short(Path(self.kubeconfig))}" if self.ours and self.kubeconfig else ""
 
     @property
     def kubectl(self) -> str:
@@ -51,6 +48,11 @@ def bring_up(environment: Mapping[str, str]) -> Target:
         _need_root()
         built.start(directory=directory, say=say)
     return Target(str(directory / "kubeconfig"), None, ours=True)
+
+
+def short(path: Path) -> str:
+    """The path as people type it."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def state_of(environment: Mapping[str, str]) -> Path:

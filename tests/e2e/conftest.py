@@ -1,6 +1,6 @@
 """The ring with real pods: a cluster of its own with a kubelet, and in it what `make demo` makes.
 
-Nobody else's cluster is touched: the cluster is built here, in a folder of this session, whatever KUBECONFIG says. The
+Nobody else's cluster is touched: the cluster is built here, in a new folder, whatever KUBECONFIG says. The
 operator is the one that the demo starts and leaves running, so that it is tried as users meet it.
 """
 
