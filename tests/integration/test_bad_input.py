@@ -220,6 +220,59 @@ def test_a_quota_that_refuses_the_job(desk: Desk, kubelet: FakeKubelet) -> None:
     assert_mended(desk, "excess")
 
 
+@pytest.fixture
+def no_jobs(desk: Desk, client: kubernetes.ApiClient) -> Iterator[Callable[[str], Callable[[], None]]]:
+    """Puts an admission policy in force that refuses Jobs of Tasks named ``banned``; what it returns lifts it."""
+    api: Any = kubernetes.AdmissionregistrationV1Api(client)
+    name = desk.namespace
+
+    def lift() -> None:
+        with contextlib.suppress(kubernetes.ApiException):
+            api.delete_validating_admission_policy_binding(name)
+
+    def put(reason: str) -> Callable[[], None]:
+        rule = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}
+        banned = "object.metadata.name.startsWith('banned')"
+        validation = {"expression": f"!{banned}", "message": "team blue may not", "reason": reason}
+        spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
+        api.create_validating_admission_policy({"metadata": {"name": name}, "spec": spec})
+        where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+        bound = {"policyName": name, "validationActions": ["Deny"], "matchResources": where}
+        api.create_validating_admission_policy_binding({"metadata": {"name": name}, "spec": bound})
+        job = job_template()["spec"]
+        job["template"]["spec"]["restartPolicy"] = "Never"
+
+        def in_force() -> bool:
+            try:
+                desk.create("Job", "banned-probe", job)
+            except kubernetes.ApiException as error:
+                return error.status in (403, 422)
+            desk.delete("Job", "banned-probe")
+            desk.wait_gone("Job", "banned-probe")
+            return False
+
+        until(in_force, "the policy is in force")
+        return lift
+
+    yield put
+    lift()
+    with contextlib.suppress(kubernetes.ApiException):
+        api.delete_validating_admission_policy(name)
+
+
+@pytest.mark.parametrize(("reason", "told"), [("Forbidden", "Forbidden"), ("Invalid", "JobRefused")])
+def test_an_admission_policy_that_refuses_the_job(
+    desk: Desk, no_jobs: Callable[[str], Callable[[], None]], reason: str, told: str
+) -> None:
+    """Its own words are quoted; the Task is tried again, and goes through when the policy is gone."""
+    lift = no_jobs(reason)
+    desk.task("banned")
+    assert_told(desk.wait_condition("banned", "Stalled"), told, "team blue may not", desk.namespace)
+    neighbour_is_well(desk)
+    lift()
+    assert_mended(desk, "banned")
+
+
 @pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
 def test_a_job_deleted_by_hand(desk: Desk, kubelet: FakeKubelet, policy: str) -> None:
     """Its attempt ends as JobDeleted when its pods are gone, and the next one starts then."""

@@ -11,9 +11,9 @@ from kubernetes import client as kubernetes
 
 import localcluster
 from cluster_tools import audit
-from cluster_tools.desk import Desk, conditions
+from cluster_tools.desk import Desk, conditions, retries
 from cluster_tools.kubelet import FakeKubelet
-from cluster_tools.operator_process import PROMPT, OperatorProcess
+from cluster_tools.operator_process import PROMPT, SHORT_LEASES, OperatorProcess
 from cluster_tools.waiting import until
 from integration.conftest import apply_crds, connected
 
@@ -241,3 +241,58 @@ def test_the_standby_writes_nothing_and_takes_over_at_once(
         assert desk.wait_end(name)["status"]["phase"] == "Succeeded"
     assert audit.repeated_attempts(audit.starts(desk.audit())) == []
     assert lease_of(desk, client).spec.lease_transitions == 1
+
+
+# --- what happened while nobody watched ---------------------------------------------------------------------------
+
+
+def test_what_ended_while_it_was_down_is_written_down(desk: Desk, start: Starter, kubelet: FakeKubelet) -> None:
+    """The Job tells."""
+    operator = start(**SHORT_LEASES).wait_leading()
+    desk.task("ends", {"hold": True, "message": "meanwhile"})
+    desk.wait_pod("ends")
+    operator.kill()
+    kubelet.finish(desk.namespace, "ends")
+    job = desk.jobs("ends")[0]["metadata"]["name"]
+    desk.wait_condition(job, "Complete", of="Job")
+    operator.start()
+    status = desk.wait_end("ends")["status"]
+    assert (status["phase"], status["result"], status["attempt"]) == ("Succeeded", "meanwhile", 1)
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_a_job_deleted_while_it_was_down_ends_its_attempt(desk: Desk, start: Starter) -> None:
+    """Once the attempt stands in the status."""
+    operator = start(**SHORT_LEASES).wait_leading()
+    desk.task("robbed", {"hold": True}, {}, retryPolicy=retries(2))
+    desk.wait_phase("robbed", "Running")
+    operator.kill()
+    job = desk.jobs("robbed")[0]["metadata"]["name"]
+    desk.delete("Job", job)
+    desk.wait_gone("Job", job)
+    until(lambda: not desk.pods("robbed"), "its pod is gone")
+    operator.start()
+    status = desk.wait_end("robbed")["status"]
+    assert [attempt["reason"] for attempt in status["attempts"]] == ["JobDeleted", "Succeeded"]
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_a_cap_holds_for_pods_that_outlive_their_job_and_the_operator(
+    desk: Desk, start: Starter, kubelet: FakeKubelet
+) -> None:
+    """A new process learns from the pods alone that the slot is taken."""
+    desk.queue("single", maxConcurrency=1)
+    operator = start(**SHORT_LEASES).wait_leading()
+    desk.task("first", {"hold": True, "stopSeconds": 60}, queueName="single")
+    pod = desk.wait_pod("first")["metadata"]["name"]
+    desk.wait_phase("first", "Running")
+    operator.kill()
+    desk.delete("Job", desk.jobs("first")[0]["metadata"]["name"], "Orphan")
+    desk.delete("Task", "first")
+    desk.task("second", queueName="single")
+    desk.task("elsewhere")
+    operator.start()
+    desk.wait_end("elsewhere")
+    assert desk.jobs("second") == []
+    desk.core.delete_namespaced_pod(pod, desk.namespace, grace_period_seconds=1)
+    assert desk.wait_end("second")["status"]["phase"] == "Succeeded"
