@@ -109,19 +109,31 @@ class Product(NamedTuple):
 
     def before(self, second: int) -> int | None:
         """The last time of day before this second."""
-        mirrored = Product(_mirror(self.hours, 23), _mirror(self.minutes, 59), _mirror(self.seconds, 59))
-        found = mirrored.at_or_after(DAY - second) if second > 0 else None
-        return None if found is None else DAY - 1 - found
+        hour, rest = divmod(second, HOUR)
+        minute, second = divmod(rest, 60)
+        if hour in self.hours:
+            if minute in self.minutes:
+                left = bisect_left(self.seconds, second)
+                if left:
+                    return hour * HOUR + minute * 60 + self.seconds[left - 1]
+            earlier = bisect_left(self.minutes, minute)
+            if earlier:
+                return hour * HOUR + self.minutes[earlier - 1] * 60 + self.seconds[-1]
+        previous = bisect_left(self.hours, hour)
+        if not previous:
+            return None
+        return self.hours[previous - 1] * HOUR + self.minutes[-1] * 60 + self.seconds[-1]
 
     def mask(self) -> int:
         """A bit for each second of the day."""
-        minute = sum(1 << second for second in self.seconds)
-        hour = sum(minute << 60 * m for m in self.minutes)
-        return sum(hour << HOUR * h for h in self.hours)
+        return _mask(self)
 
 
-def _mirror(values: tuple[int, ...], most: int) -> tuple[int, ...]:
-    return tuple(most - value for value in reversed(values))
+@lru_cache(maxsize=64)
+def _mask(times: Product) -> int:
+    minute = sum(1 << second for second in times.seconds)
+    hour = sum(minute << 60 * m for m in times.minutes)
+    return sum(hour << HOUR * h for h in times.hours)
 
 
 class Listed(NamedTuple):
