@@ -49,3 +49,27 @@ def test_a_new_task_under_the_name_of_a_cleaned_one_is_left_alone(desk: Desk) ->
     deleted = audit.requests(desk.audit(), "delete", "tasks", agent="taskq-operator")
     assert len(deleted) == 1
     assert desk.get("name")["metadata"]["uid"] != first
+
+
+def test_a_result_goes_before_its_task(desk: Desk) -> None:
+    """The Task, its history and its logs stay."""
+    desk.task("secretive", {"message": "42"}, ttl={"resultSeconds": 8})
+    assert desk.wait_end("secretive")["status"]["result"] == "42"
+    task = desk.wait("secretive", lambda task: "result" not in task["status"], "its result is gone")
+    assert task["status"]["phase"] == "Succeeded"
+    assert task["status"]["attempts"]
+
+
+def test_only_so_many_finished_tasks_are_kept(desk: Desk) -> None:
+    """The oldest succeeded and the oldest failed ones go, with their Jobs; the queue's counts follow."""
+    desk.queue("tidy", maxConcurrency=1, retention={"maxSucceeded": 2, "maxFailed": 1})
+    names = ["s1", "s2", "s3", "f1", "f2"]
+    for rank, name in enumerate(names):
+        desk.task(name, {"exitCode": 1 if name[0] == "f" else 0}, queueName="tidy", priority=-rank)
+    for name in ("s1", "f1"):
+        desk.wait_gone("Task", name)
+        until(lambda name=name: desk.jobs(name) == [], f"the Jobs of {name} are gone")
+    assert {task["metadata"]["name"] for task in desk.list("Task")} == {"s2", "s3", "f2"}
+    counted = {"succeeded": 2, "failed": 1}
+    desk.wait("tidy", lambda queue: counted.items() <= queue["status"].items(), "it counts what is kept", "TaskQueue")
+    desk.wait_condition("tidy", "Idle", of="TaskQueue")

@@ -684,6 +684,38 @@ OF_SHARING = (
         AT_LEAST.format(1),
     ),
     refused(
+        "retention-negative",
+        "TaskQueue",
+        {"spec.retention.maxSucceeded": -1},
+        "spec.retention.maxSucceeded",
+        AT_LEAST.format(0),
+    ),
+    refused(
+        "retention-word",
+        "TaskQueue",
+        {"spec.retention.maxFailed": "few"},
+        "spec.retention.maxFailed",
+        "must be of type integer",
+    ),
+    refused("retention-unknown", "TaskQueue", {"spec.retention.max": 1}, "spec.retention.max", "unknown field"),
+    refused(
+        "total-below-soft",
+        "Task",
+        {"spec.timeouts": {"softSeconds": 10, "totalSeconds": 9}},
+        "spec.timeouts.totalSeconds",
+        "less than softSeconds",
+    ),
+    refused(
+        "total-below-hard",
+        "Task",
+        {"spec.timeouts": {"hardSeconds": 10, "totalSeconds": 9}},
+        "spec.timeouts.totalSeconds",
+        "less than hardSeconds",
+    ),
+    refused(
+        "result-ttl-negative", "Task", {"spec.ttl.resultSeconds": -1}, "spec.ttl.resultSeconds", AT_LEAST.format(0)
+    ),
+    refused(
         "rate-in-no-time",
         "TaskQueue",
         {"spec.rateLimit": {"maxStarts": 1, "periodSeconds": 0}},

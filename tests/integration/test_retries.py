@@ -151,3 +151,22 @@ def test_the_template_may_be_mended_between_attempts(desk: Desk) -> None:
     annotations = {"fake.taskq.dev/run": '{"message": "mended"}'}
     desk.change("mended", jobTemplate={"spec": {"template": {"metadata": {"annotations": annotations}}}})
     assert desk.wait_end("mended")["status"].get("result") == "mended"
+
+
+def test_all_attempts_together_keep_the_total(desk: Desk) -> None:
+    """The attempt that runs is stopped, and there is no further one."""
+    desk.task("long", {"exitCode": 1}, {"hold": True}, retryPolicy=retries(5), timeouts={"totalSeconds": 6})
+    task = desk.wait_end("long")
+    assert (task["status"]["phase"], task["status"]["reason"]) == ("Failed", "TotalTimeoutExceeded")
+    assert [attempt["reason"] for attempt in task["status"]["attempts"]] == ["Error", "TimedOut"]
+    assert "timeouts.totalSeconds (6)" in task["status"]["message"]
+
+
+def test_a_program_says_when_to_come_back_and_when_not_to(desk: Desk) -> None:
+    """Its termination message overrides the policy."""
+    desk.task("later", {"exitCode": 1, "message": '{"taskq": {"retryAfterSeconds": 3600}}'}, retryPolicy=retries(5))
+    desk.task("never", {"exitCode": 1, "message": '{"taskq": {"retry": false}}'}, retryPolicy=retries(5))
+    assert desk.wait_end("never")["status"]["reason"] == "NonRetriable"
+    later = desk.wait_phase("later", "Retrying")["status"]
+    ended = datetime.fromisoformat(later["attempts"][0]["completionTime"])
+    assert (datetime.fromisoformat(later["nextAttemptTime"]) - ended).total_seconds() == 3600

@@ -16,6 +16,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from taskq.domain import outcome as outcomes
 from taskq.domain import policy, retry, status
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
@@ -133,6 +135,10 @@ def _queue(view: View, now: float) -> Decision:
     expiry = policy.expiry_time(task, view.rules)
     if expiry is not None and now >= expiry:
         return _expire(view, now)
+    no_time_left = policy.total_deadline(task, view.rules) if task.settled_attempt else None
+    if no_time_left is not None and now >= no_time_left:
+        return _run_out(view, now)
+    expiry = _earliest(expiry, no_time_left)
     if task.spec.suspend:
         return _wait(view, now, None, wake_at=expiry)
     due = policy.due_time(task)
@@ -198,6 +204,19 @@ def _expire(view: View, now: float) -> Decision:
     return _end(view, "Expired", Reason.STARTING_DEADLINE_EXCEEDED, text, now)
 
 
+def _run_out(view: View, now: float) -> Decision:
+    """The time for all attempts was over before the next one could start."""
+    task, last = view.task, view.task.status.attempts[-1]
+    text = message(
+        Reason.TOTAL_TIMEOUT,
+        limit=policy.timeouts(task, view.rules).total_seconds,
+        attempt=last.number,
+        reason=last.reason,
+        message=last.message,
+    )
+    return _end(view, "Failed", Reason.TOTAL_TIMEOUT, text, now)
+
+
 # --- while it runs ------------------------------------------------------------------------------------------------
 
 
@@ -227,14 +246,14 @@ def _stop_reason(view: View, job: Job, now: float) -> tuple[str, float | None]:
     if cancellation and cancellation.mode != "IfPending":
         return Reason.CANCELLED, None
     limits = policy.timeouts(view.task, view.rules)
-    if limits.pending_seconds is not None and not outcomes.container_started(view.pods):
-        deadline = job.metadata.created + limits.pending_seconds
-        return (Reason.PENDING_TIMEOUT, None) if now >= deadline else ("", deadline)
+    deadlines = {Reason.TOTAL_TIMEOUT: policy.total_deadline(view.task, view.rules, job.metadata.created)}
     accepted = outcomes.pod_start(view.pods)
     if limits.hard_seconds is not None and accepted is not None:
-        deadline = accepted + limits.hard_seconds + HARD_TIMEOUT_SLACK_SECONDS
-        return (Reason.TIMED_OUT, None) if now >= deadline else ("", deadline)
-    return "", None
+        deadlines[Reason.TIMED_OUT] = accepted + limits.hard_seconds + HARD_TIMEOUT_SLACK_SECONDS
+    if limits.pending_seconds is not None and not outcomes.container_started(view.pods):
+        deadlines[Reason.PENDING_TIMEOUT] = job.metadata.created + limits.pending_seconds
+    passed = (reason for reason, deadline in deadlines.items() if deadline is not None and now >= deadline)
+    return next(passed, ""), _earliest(*deadlines.values())
 
 
 def _hurry(view: View) -> tuple[Action, ...]:
@@ -290,36 +309,46 @@ def _settle(view: View, job_name: str, outcome: Outcome, job: Job | None, now: f
         note = Note(reason=Reason.CANCELLED, message=text, result="cancelled", outcome=outcome, launched=launched)
         patch = status.ended(task, view.rules, "Cancelled", Reason.CANCELLED, text, now, attempt=ended)
         return Decision(Stage.ENDED, (_write(task, patch, note),))
-    rules = policy.retry_policy(task, view.rules)
-    verdict = retry.after_failure(task, rules, reason=outcome.reason, exit_code=outcome.exit_code)
-    if verdict.retry_in is not None:
-        due = outcome.ended + verdict.retry_in
-        patch = status.retrying(task, view.rules, job_name, outcome, due=due, counts=verdict.counts, now=now)
-        note = Note(
-            reason="AttemptFailed",
-            message=f"{patch['message']}: {outcome.message}",
-            warning=True,
-            attempt_failed=outcome.reason,
-            retried=True,
-            outcome=outcome,
-            launched=launched,
-        )
-        return Decision(Stage.WAITING, (_write(task, patch, note),))
-    limit = task.status.ignored_attempts if verdict.final_reason == Reason.TOO_MANY_IGNORED else rules.max_attempts
-    text = message(verdict.final_reason, attempt=number, reason=outcome.reason, limit=limit, message=outcome.message)
-    patch = status.ended(
-        task, view.rules, "Failed", verdict.final_reason, text, now, attempt=ended, counts=verdict.counts
-    )
+    return _settle_failure(view, job_name, outcome, launched, now)
+
+
+def _settle_failure(view: View, job_name: str, outcome: Outcome, launched: float | None, now: float) -> Decision:
+    task, rules = view.task, policy.retry_policy(view.task, view.rules)
+    verdict = retry.after_failure(task, rules, reason=outcome.reason, exit_code=outcome.exit_code, said=outcome.said)
+    deadline = policy.total_deadline(task, view.rules, outcome.started or launched)
+    if verdict.retry_in is not None and deadline is not None and outcome.ended + verdict.retry_in >= deadline:
+        verdict = verdict._replace(retry_in=None, final_reason=Reason.TOTAL_TIMEOUT)
     note = Note(
-        reason=verdict.final_reason,
-        message=text,
+        reason=verdict.final_reason or "AttemptFailed",
+        message="",
         warning=True,
-        result="failed",
+        result="" if verdict.retry_in is not None else "failed",
         attempt_failed=outcome.reason,
+        retried=verdict.retry_in is not None,
         outcome=outcome,
         launched=launched,
     )
-    return Decision(Stage.ENDED, (_write(task, patch, note),))
+    if verdict.retry_in is not None:
+        due = outcome.ended + verdict.retry_in
+        patch = status.retrying(task, view.rules, job_name, outcome, due=due, counts=verdict.counts, now=now)
+        note = msgspec.structs.replace(note, message=f"{patch['message']}: {outcome.message}")
+        return Decision(Stage.WAITING, (_write(task, patch, note),))
+    limits: dict[str, object] = {
+        Reason.TOO_MANY_IGNORED: task.status.ignored_attempts,
+        Reason.TOTAL_TIMEOUT: policy.timeouts(task, view.rules).total_seconds,
+    }
+    text = message(
+        verdict.final_reason,
+        attempt=task.current_attempt,
+        reason=outcome.reason,
+        limit=limits.get(verdict.final_reason, rules.max_attempts),
+        message=outcome.message,
+    )
+    ended = (job_name, outcome)
+    patch = status.ended(
+        task, view.rules, "Failed", verdict.final_reason, text, now, attempt=ended, counts=verdict.counts
+    )
+    return Decision(Stage.ENDED, (_write(task, patch, msgspec.structs.replace(note, message=text)),))
 
 
 def _end(view: View, phase: str, reason: str, text: str, now: float) -> Decision:

@@ -143,6 +143,7 @@ class Timeouts(_Value, frozen=True):
     soft_seconds: int | None = None
     hard_seconds: int | None = None
     pending_seconds: int | None = None
+    total_seconds: int | None = None
 
 
 class Backoff(_Value, frozen=True):
@@ -175,6 +176,7 @@ class Ttl(_Value, frozen=True):
 
     after_success_seconds: int | None = None
     after_failure_seconds: int | None = None
+    result_seconds: int | None = None
 
 
 class Cancellation(_Value, frozen=True):
@@ -232,6 +234,7 @@ class TaskStatus(_Facts):
     queued_time: datetime | None = None
     next_attempt_time: datetime | None = None
     completion_time: datetime | None = None
+    result: str = ""
     settled: str = ""
     attempts: tuple[Attempt, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -314,6 +317,13 @@ class ParentRef(_Value, frozen=True):
     name: str
 
 
+class RetentionLimits(_Value, frozen=True):
+    """How many finished Tasks are kept."""
+
+    max_succeeded: int | None = None
+    max_failed: int | None = None
+
+
 class QueueSpec(_Facts):
     """The rules of a queue."""
 
@@ -328,6 +338,7 @@ class QueueSpec(_Facts):
     queueing_strategy: Literal["BestEffort", "Strict"] = "BestEffort"
     fair_share_label_key: str | None = None
     rate_limit: RateLimit | None = None
+    retention: RetentionLimits | None = None
     state: Literal["Open", "Paused", "Draining", "Closed", "DryRun"] = "Open"
     ordering: Literal["PriorityThenTime", "TimeThenPriority"] = "PriorityThenTime"
     priority_order: Literal["HighestFirst", "LowestFirst"] = "HighestFirst"

@@ -12,6 +12,8 @@ from taskq.resources.common import RESULT_MAX_BYTES, STOP_REASON_ANNOTATION
 MESSAGE_MAX = 1024
 """Characters of a failure message that are kept: enough for a stack's last lines, small enough for ten attempts."""
 
+TOTAL_TIMEOUT_MESSAGE = "Stopped when all attempts together had taken {limit} s (timeouts.totalSeconds)"
+
 _DISRUPTIONS = {
     "EvictionByEvictionAPI": Reason.EVICTED,
     "TerminationByKubelet": Reason.EVICTED,
@@ -57,6 +59,8 @@ class Outcome(NamedTuple):
     started: float | None
     ended: float
     result: str = ""
+    said: str = ""
+    """The termination message, as the container wrote it."""
 
     @property
     def succeeded(self) -> bool:
@@ -80,6 +84,9 @@ def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float, seen
     if stopped:
         if stopped == Reason.PENDING_TIMEOUT:
             return _never_started(pod, limits, seen, ended)
+        if stopped == Reason.TOTAL_TIMEOUT:
+            text = TOTAL_TIMEOUT_MESSAGE.format(limit=limits.total_seconds)
+            return _report(pod, Reason.TIMED_OUT, text, ended)
         return _report(pod, stopped, _stop_message(stopped, limits), ended)
     if pod is None:
         return _report(None, Reason.POD_DELETED, ATTEMPT_MESSAGES[Reason.POD_DELETED], ended)
@@ -184,6 +191,7 @@ def _report(pod: Pod | None, reason: str, message: str, ended: float) -> Outcome
         started=_started(pod),
         ended=ended,
         result=text.encode()[:RESULT_MAX_BYTES].decode(errors="ignore") if reason == Reason.SUCCEEDED else "",
+        said=text,
     )
 
 

@@ -94,6 +94,17 @@ def expiry_time(task: Task, queue: QueueSpec) -> float | None:
     return None if limit is None else due_time(task) + limit
 
 
+def total_deadline(task: Task, queue: QueueSpec, started: float | None = None) -> float | None:
+    """Epoch seconds until which all attempts together may last, or None.
+
+    ``timeouts.totalSeconds`` counts from the first attempt's start; ``started`` is when this attempt did, in case that
+    it is the first and its start does not stand in the status yet.
+    """
+    total = timeouts(task, queue).total_seconds
+    first = seconds(task.status.start_time) if task.status.start_time else started
+    return None if total is None or first is None else first + total
+
+
 def ttl_seconds(task: Task, queue: QueueSpec, *, succeeded: bool) -> int:
     """How long the finished Task is kept, in seconds."""
     for ttl in (task.spec.ttl, queue.task_defaults.ttl):
@@ -114,3 +125,9 @@ def lane(task: Task, queue: QueueSpec) -> Lane:
 def _label(task: Task, key: str | None) -> str:
     value = task.metadata.labels.get(key) if key else None
     return "" if value is None else f"{key}={value}"
+
+
+def result_ttl_seconds(task: Task, queue: QueueSpec) -> int | None:
+    """How long the result of a finished Task is kept, in seconds; None for as long as the Task."""
+    ttl = task.spec.ttl or queue.task_defaults.ttl
+    return ttl.result_seconds if ttl else None

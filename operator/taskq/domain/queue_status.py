@@ -38,6 +38,7 @@ def queue_patch(
         "Ready": ("False", *fault) if fault else ("True", Reason.READY, "The operator serves this queue"),
         "Stalled": ("True", *fault) if fault else None,
         "Accepting": _STATES[queue.spec.state],
+        "Idle": _idleness(counts),
     }
     if last_start is None and present.last_start_time:
         last_start = seconds(present.last_start_time)
@@ -52,6 +53,13 @@ def queue_patch(
         "conditions": conditions(present.conditions, queue.metadata.generation, states, now),
     }
     return patch if _facts(patch) != _present(queue) else None
+
+
+def _idleness(counts: Counts) -> State:
+    unfinished = counts.pending + counts.held + counts.running + counts.retrying
+    if unfinished:
+        return "False", "Working", "There are unfinished Tasks"
+    return "True", "NothingToDo", "Every Task has ended"
 
 
 def _facts(patch: dict[str, Any]) -> dict[str, Any]:

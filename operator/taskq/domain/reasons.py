@@ -27,6 +27,7 @@ class Reason(StrEnum):
     SUCCEEDED = "Succeeded"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     NON_RETRIABLE = "NonRetriable"
+    TOTAL_TIMEOUT = "TotalTimeoutExceeded"
     TOO_MANY_IGNORED = "TooManyIgnoredAttempts"
     CANCELLED = "Cancelled"
     STARTING_DEADLINE_EXCEEDED = "StartingDeadlineExceeded"
@@ -77,6 +78,7 @@ MESSAGES: dict[str, str] = {
     Reason.RETRIES_EXHAUSTED: "Attempt {attempt} ended as {reason} and spec.retryPolicy.maxAttempts ({limit}) is used up: {message}",
     Reason.NON_RETRIABLE: "Attempt {attempt} ended as {reason}, which a rule of spec.retryPolicy.rules makes final: {message}",
     Reason.TOO_MANY_IGNORED: "{limit} attempts ended without fault of the Task (the last as {reason}); the node or the cluster is the likely cause: {message}",
+    Reason.TOTAL_TIMEOUT: "All attempts together took longer than timeouts.totalSeconds ({limit}); the last one, {attempt}, ended as {reason}: {message}",
     Reason.CANCELLED: "Cancelled by spec.cancellation{why}",
     Reason.STARTING_DEADLINE_EXCEEDED: "Not started within {limit} s of {since} (spec.startingDeadlineSeconds): its queue {queue} had no room, or held it",
     Reason.STARTED: "Attempt {attempt} runs as Job {job}",

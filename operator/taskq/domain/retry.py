@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import msgspec
 
 from taskq.domain.model import Backoff, RetryPolicy, Task
 from taskq.domain.reasons import Reason
-from taskq.resources.common import MAX_IGNORED_ATTEMPTS
+from taskq.resources.common import MAX_BACKOFF_SECONDS, MAX_IGNORED_ATTEMPTS
 
 NOT_THE_TASKS_FAULT = frozenset({Reason.EVICTED, Reason.NODE_LOST, Reason.PREEMPTED})
 """Ends that say nothing about the Task: unless a rule says otherwise, they do not count against maxAttempts."""
@@ -24,9 +26,40 @@ class Verdict(NamedTuple):
     """Why there is no further attempt; empty when there is one."""
 
 
-def after_failure(task: Task, policy: RetryPolicy, *, reason: str, exit_code: int | None) -> Verdict:
-    """Apply the first rule that matches, else the default, then the limits on attempts."""
-    action = _action(policy, reason, exit_code)
+class _Wish(msgspec.Struct, rename="camel"):
+    retry: bool = True
+    retry_after_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_BACKOFF_SECONDS)] | None = None
+
+
+class _Message(msgspec.Struct):
+    taskq: _Wish = msgspec.field(default_factory=_Wish)
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+
+def after_failure(task: Task, policy: RetryPolicy, *, reason: str, exit_code: int | None, said: str = "") -> Verdict:
+    """Apply the first rule that matches, else the default, then the limits on attempts.
+
+    ``said`` is the container's termination message. ``{"taskq": {"retry": false}}`` in it ends the Task, and
+    ``{"taskq": {"retryAfterSeconds": 60}}`` replaces the backoff: the program knows best whether and when to come back.
+    """
+    wish = _wish(said)
+    action = _action(policy, reason, exit_code) if wish.retry else "Fail"
+    verdict = _by_action(task, policy, action)
+    if verdict.retry_in is not None and wish.retry_after_seconds is not None:
+        return verdict._replace(retry_in=float(wish.retry_after_seconds))
+    return verdict
+
+
+def _wish(said: str) -> _Wish:
+    try:
+        return _decode_message(said).taskq
+    except msgspec.DecodeError:  # most programs say something else, or nothing
+        return _Wish()
+
+
+def _by_action(task: Task, policy: RetryPolicy, action: str) -> Verdict:
     if action == "Fail":
         return Verdict(None, counts=True, final_reason=Reason.NON_RETRIABLE)
     if action == "Ignore":

@@ -40,6 +40,7 @@ MIN_AGING_SECONDS = 10
 """Each step of aging gives every waiting Task a new place: more often than this is work for nothing."""
 MAX_PENDING_LIMIT = 1_000_000
 MAX_RATE = 100_000
+MAX_KEPT = 1_000_000
 MAX_EXIT_CODES = 64
 MIN_HARD_SECONDS = 2
 """A pod's deadline is whole seconds and at least one, and the grace after it is at least one more."""

@@ -38,7 +38,17 @@ class Timeouts(Model):
                 "!has(self.softSeconds) || !has(self.hardSeconds) || self.hardSeconds > self.softSeconds",
                 "hardSeconds must be greater than softSeconds: what lies between them is the time to clean up",
                 path=".hardSeconds",
-            )
+            ),
+            rule(
+                "!has(self.totalSeconds) || !has(self.softSeconds) || self.totalSeconds >= self.softSeconds",
+                "totalSeconds must not be less than softSeconds: it spans all attempts",
+                path=".totalSeconds",
+            ),
+            rule(
+                "!has(self.totalSeconds) || !has(self.hardSeconds) || self.totalSeconds >= self.hardSeconds",
+                "totalSeconds must not be less than hardSeconds: it spans all attempts",
+                path=".totalSeconds",
+            ),
         )
     )
 
@@ -68,6 +78,15 @@ class Timeouts(Model):
             description=(
                 "Seconds from the creation of the Job within which a container must have started, else the "
                 "attempt ends as PendingTimeout. No limit by default."
+            )
+        ),
+    ] = None
+    total_seconds: Annotated[
+        Seconds | None,
+        Field(
+            description=(
+                "Seconds for all attempts together, the waits between them included, counted from the start of the "
+                "first. What runs then is stopped, and no further attempt starts. No limit by default."
             )
         ),
     ] = None
@@ -205,6 +224,15 @@ class Ttl(Model):
             description=(
                 "Seconds to keep a Task that ended as Failed, Cancelled or Expired; "
                 f"{DEFAULT_TTL_SECONDS} (24 h) unless given."
+            )
+        ),
+    ] = None
+    result_seconds: Annotated[
+        SecondsOrZero | None,
+        Field(
+            description=(
+                "Seconds after its end for which status.result is kept, when that is shorter than the Task is. "
+                "As long as the Task by default."
             )
         ),
     ] = None

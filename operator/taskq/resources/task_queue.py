@@ -10,6 +10,7 @@ from taskq.resources.common import (
     DEFAULT_PRIORITY,
     LABEL_QUEUE,
     MAX_CONCURRENCY_LIMIT,
+    MAX_KEPT,
     MAX_NAME_LENGTH,
     MAX_PENDING_LIMIT,
     MAX_PRIORITY_LEVELS,
@@ -91,6 +92,18 @@ class RateLimit(Model):
 
     max_starts: Annotated[int, Field(ge=1, le=MAX_RATE, description="Attempts started in a period, at most.")]
     period_seconds: Annotated[Seconds, Field(description="Length of the period, which slides.")]
+
+
+class RetentionLimits(Model):
+    """How many finished Tasks are kept: the oldest beyond go, with their Jobs, before their time."""
+
+    max_succeeded: Annotated[
+        int | None, Field(ge=0, le=MAX_KEPT, description="Succeeded Tasks kept. No limit by default.")
+    ] = None
+    max_failed: Annotated[
+        int | None,
+        Field(ge=0, le=MAX_KEPT, description="Failed, Expired and Cancelled Tasks kept. No limit by default."),
+    ] = None
 
 
 class ParentRef(Model):
@@ -220,6 +233,10 @@ class TaskQueueSpec(Model):
     rate_limit: Annotated[
         RateLimit | None,
         Field(description="At most so many starts in any period, a restart of the operator included."),
+    ] = None
+    retention: Annotated[
+        RetentionLimits | None,
+        Field(description="How many finished Tasks are kept, beside their ttl."),
     ] = None
     ordering: Annotated[
         Ordering,

@@ -330,3 +330,36 @@ def test_when_a_job_is_still() -> None:
         (job.condition("FailureTarget").build(), (), False),
     ]
     assert [quiescent(found, pods) for found, pods, _ in table] == [still for *_, still in table]
+
+
+# --- all attempts together -----------------------------------------------------------------------------------------
+
+
+def test_a_running_attempt_is_stopped_when_the_total_is_over() -> None:
+    """The total counts from the first attempt's start, not from this one's."""
+    limits = {"timeouts": {"totalSeconds": 60}, "retryPolicy": {"maxAttempts": 5}}
+    task = make_task(**limits).failed_once(ended=20, due=30).status(startTime=at(0)).build()
+    job = make_job(task, created=30).build()
+    pods = (make_pod(job).running(31).build(),)
+    assert look(task, now=59, job=job, pods=pods).wake_at == T0 + 60
+    stops = [action for action in look(task, now=60, job=job, pods=pods).actions if isinstance(action, StopJob)]
+    assert [stop.reason for stop in stops] == ["TotalTimeoutExceeded"]
+
+
+def test_no_attempt_starts_after_the_total_is_over() -> None:
+    """A Task that waits for its retry fails when its time is over."""
+    limits = {"timeouts": {"totalSeconds": 60}, "retryPolicy": {"maxAttempts": 5}}
+    task = make_task(**limits).status(startTime=at(0)).failed_once(ended=20, due=90).build()
+    assert look(task, now=59).wake_at == T0 + 60
+    status = written(look(task, now=60))
+    assert (status["phase"], status["reason"]) == ("Failed", "TotalTimeoutExceeded")
+    assert "timeouts.totalSeconds (60)" in status["message"]
+
+
+def test_a_retry_that_would_be_too_late_is_not_waited_for() -> None:
+    """What can't start in time fails at once."""
+    limits = {"timeouts": {"totalSeconds": 12}, "retryPolicy": {"maxAttempts": 5}}
+    task = make_task(**limits).build()
+    job = make_job(task).failed(9).build()
+    status = written(look(task, job=job, pods=ended_pod(job, 3)))
+    assert (status["phase"], status["reason"], status["failedAttempts"]) == ("Failed", "TotalTimeoutExceeded", 1)

@@ -68,7 +68,7 @@ def test_a_jobs_own_deadline_is_a_timeout() -> None:
 def test_a_success_keeps_its_result() -> None:
     """The termination message is the result, the container's times are the attempt's."""
     found = end(JOB.complete(9), POD.succeeded(8, "42", since=2))
-    assert found == outcome.Outcome("Succeeded", "", 0, POD.build().metadata.name, T0 + 2, T0 + 8, "42")
+    assert found == outcome.Outcome("Succeeded", "", 0, POD.build().metadata.name, T0 + 2, T0 + 8, "42", "42")
     assert found.succeeded
 
 

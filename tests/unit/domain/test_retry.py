@@ -158,3 +158,45 @@ def test_every_task_ends(reason: str, code: int | None, most: int, actions: list
         assert not found.final_reason
         spent, ignored = spent + found.counts, ignored + (not found.counts)
     pytest.fail("it never ends")
+
+
+def said(words: str, **fields: Any) -> Verdict:
+    """What follows a failure whose container wrote these last words."""
+    rules = policy(maxAttempts=3, backoff={"baseSeconds": 10, "jitterPercent": 0}, **fields)
+    return after_failure(failed(0), rules, reason="Error", exit_code=1, said=words)
+
+
+def test_a_program_may_say_when_to_come_back() -> None:
+    """Its own wait replaces the backoff, and the attempt counts."""
+    assert said('{"taskq": {"retryAfterSeconds": 300}}') == Verdict(300, counts=True)
+
+
+def test_a_program_may_say_that_it_is_hopeless() -> None:
+    """No further attempt, whatever is left and whatever the rules say."""
+    rule = {"exitCodes": [1], "action": "Retry"}
+    assert said('{"taskq": {"retry": false}}', rules=[rule]).final_reason == "NonRetriable"
+
+
+def test_a_wish_for_later_gives_no_further_attempt() -> None:
+    """When the attempts are used up, they are."""
+    rules = policy(maxAttempts=1)
+    found = after_failure(failed(0), rules, reason="Error", exit_code=1, said='{"taskq": {"retryAfterSeconds": 1}}')
+    assert found.final_reason == "RetriesExhausted"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "boom",
+        "{",
+        "[]",
+        '{"taskq": 1}',
+        '{"taskq": {"retryAfterSeconds": -1}}',
+        '{"taskq": {"retry": "no"}}',
+        "null",
+    ],
+)
+def test_other_last_words_change_nothing(words: str) -> None:
+    """What can't be understood is no wish."""
+    assert said(words) == Verdict(10, counts=True)

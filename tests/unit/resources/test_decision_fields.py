@@ -27,6 +27,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task_queue.PriorityLevel, decision.PriorityLevel, set()),
     (task_queue.PriorityAging, decision.PriorityAging, set()),
     (task_queue.RateLimit, decision.RateLimit, set()),
+    (task_queue.RetentionLimits, decision.RetentionLimits, set()),
     (task_queue.ParentRef, decision.ParentRef, set()),
 ]
 WRITTEN = [
