@@ -50,13 +50,13 @@ TASKS: dict[str, Json] = {
     },
     "soft": {
         "jobTemplate": job(TRAP.format(words="saved 42 rows", code=0)),
-        "timeouts": {"softSeconds": 3, "hardSeconds": 33},
+        "timeouts": {"softSeconds": 8, "hardSeconds": 38},
     },
-    "hard": {"jobTemplate": job(DEAF), "timeouts": {"softSeconds": 2, "hardSeconds": 4}},
+    "hard": {"jobTemplate": job(DEAF), "timeouts": {"softSeconds": 8, "hardSeconds": 10}},
     "no-image": {"jobTemplate": job("true", container={"image": MISSING_IMAGE})},
     "no-image-in-time": {
         "jobTemplate": job("true", container={"image": MISSING_IMAGE}),
-        "timeouts": {"pendingSeconds": 5},
+        "timeouts": {"pendingSeconds": 15},
     },
     "no-config": {
         "jobTemplate": job(
@@ -148,7 +148,7 @@ def test_the_soft_limit_gives_time_to_tidy_up(desk: Desk) -> None:
     task = desk.wait_phase("soft", "Failed")
     [attempt] = attempts(task)
     assert (attempt["reason"], attempt["exitCode"]) == ("TimedOut", 0)
-    assert attempt["message"].endswith("(timeouts.softSeconds 3, timeouts.hardSeconds 33): saved 42 rows")
+    assert attempt["message"].endswith("(timeouts.softSeconds 8, timeouts.hardSeconds 38): saved 42 rows")
     assert task["status"]["reason"] == "RetriesExhausted"
     assert "result" not in task["status"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 
 import pytest
 import yaml
@@ -56,6 +57,16 @@ def test_every_example_that_a_page_names_is_there_and_every_one_that_is_there_is
     text = "".join(path.read_text(encoding="utf-8") for path in [REPO / "README.md", *(REPO / "docs").rglob("*.md")])
     named = set(re.findall(r"examples/([\w-]+\.yaml)", text))
     assert named == {path.name for path in (REPO / "examples").glob("*.yaml")}
+
+
+def test_no_two_examples_make_the_same_object():
+    """They can be applied together, and the folder as a whole."""
+    names = Counter(
+        (document["kind"], document["metadata"]["name"])
+        for path in (REPO / "examples").glob("*.yaml")
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    )
+    assert not [name for name, times in names.items() if times > 1]
 
 
 @pytest.mark.parametrize(
