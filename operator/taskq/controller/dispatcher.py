@@ -18,6 +18,9 @@ LONGEST_SLEEP_SECONDS = 5.0
 """Also without any event a pass is made this often: the wall clock may have been set meanwhile."""
 
 
+LEASE_POLL_SECONDS = 0.2
+
+
 class Dispatcher:
     """Runs while this replica leads."""
 
@@ -27,12 +30,14 @@ class Dispatcher:
         effects: Effects,
         clock: Clock,
         *,
+        may_act: Callable[[], bool] = lambda: True,
         measure: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """``measure`` is given the duration of each pass in seconds."""
+        """``may_act`` is false while the lease is not renewed; ``measure`` gets each pass's duration in seconds."""
         self._board = board
         self._effects = effects
         self._clock = clock
+        self._may_act = may_act
         self._measure = measure
         self._waker = Waker()
         self._running: set[asyncio.Task[None]] = set()
@@ -58,18 +63,28 @@ class Dispatcher:
         self._passed_at = self._clock.uptime()
         try:
             while not self.stopping:
-                started = self._clock.uptime()
-                plan = self._board.plan(self._clock.now())
-                for action in plan.actions:
-                    self._start(action)
-                self._passed_at = self._clock.uptime()
-                self._measure(self._passed_at - started)
-                wait = LONGEST_SLEEP_SECONDS if plan.wake_at is None else plan.wake_at - self._clock.now()
-                await self._waker.rest(min(wait, LONGEST_SLEEP_SECONDS))
+                if self._may_act():
+                    wake_at = self._pass()
+                    wait = LONGEST_SLEEP_SECONDS if wake_at is None else wake_at - self._clock.now()
+                    await self._waker.rest(min(wait, LONGEST_SLEEP_SECONDS))
+                else:  # whatever were planned now, nothing of it could be sent
+                    await asyncio.sleep(LEASE_POLL_SECONDS)
             await self._finish()
         finally:
             for task in self._running:
                 task.cancel()
+
+    def _pass(self) -> float | None:
+        """One pass; returns when the next one is due, epoch seconds."""
+        started = self._clock.uptime()
+        plan = self._board.plan(self._clock.now())
+        for key, error in plan.defects:
+            logger.error("Task %s can't be decided on and is passed over for a while", key, exc_info=error)
+        for action in plan.actions:
+            self._start(action)
+        self._passed_at = self._clock.uptime()
+        self._measure(self._passed_at - started)
+        return plan.wake_at
 
     async def _finish(self) -> None:
         """Let what is under way come to its end: nothing new is begun."""

@@ -92,7 +92,9 @@ class Operator:
             create_timeout=settings.create_timeout_seconds,
             request_timeout=settings.request_timeout_seconds,
         )
-        self.dispatcher = Dispatcher(self.board, self.effects, clock, measure=metrics.decision_duration.observe)
+        self.dispatcher = Dispatcher(
+            self.board, self.effects, clock, may_act=self._may_write, measure=metrics.decision_duration.observe
+        )
         self._statuses = QueueStatuses(
             api,
             self.board,

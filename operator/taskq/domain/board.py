@@ -29,6 +29,7 @@ DECISIONS_PER_PASS = 500
 
 _GHOST_POLL_SECONDS = 5.0
 _WRITE_RETRY_SECONDS = 1.0
+_DEFECT_SECONDS = 60.0
 
 
 class Limits(NamedTuple):
@@ -49,6 +50,8 @@ class Plan(NamedTuple):
 
     actions: list[Action]
     wake_at: float | None
+    defects: list[tuple[Key, Exception]]
+    """The Tasks that could not be decided on: a defect of TaskQ, which must not stop the others."""
 
 
 class Busy(IntFlag):
@@ -137,6 +140,7 @@ class Board:
         self._timers: list[tuple[float, str]] = []
         self._ghost_poll: float | None = None
         self._writing: set[str] = set()
+        self._defects: list[tuple[Key, Exception]] = []
 
     # --- what the watches and the answers show ---------------------------------------------------------------------
 
@@ -237,7 +241,8 @@ class Board:
             actions += self._admit(now)
         peace = not self._dirty and len(self._asked_for) < self.limits.launches
         actions += self._start_writes(self._writes.take_minor(self._room_to_write, now, peace=peace))
-        return Plan(actions, now if self._dirty else self._next_wake())
+        defects, self._defects = self._defects, []
+        return Plan(actions, now if self._dirty else self._next_wake(), defects)
 
     def _ring(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
@@ -262,7 +267,11 @@ class Board:
         if entry is None or Busy.WRITE in entry.busy:
             return
         state = self.queues.of(entry.task.queue)
-        decision = lifecycle.decide(self._view(entry, state), now)
+        try:
+            decision = lifecycle.decide(self._view(entry, state), now)
+        except Exception as error:  # noqa: BLE001 - one object that nobody foresaw must not stop all others
+            self._defects.append((entry.task.metadata.key, error))
+            decision = Decision(Stage.WAITING, wake_at=now + _DEFECT_SECONDS)
         self._place(entry, state, decision)
         self._writes.decided(uid, next((a for a in decision.actions if isinstance(a, WriteStatus)), None), now)
         for action in decision.actions:

@@ -1,0 +1,97 @@
+"""The board: what it plans when objects come and go, and that one bad object stops no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import T0, make_job, make_pod, make_queue, make_task
+from taskq.domain import lifecycle
+from taskq.domain.actions import FetchPods, Launch, WriteStatus
+from taskq.domain.board import Board, Limits
+from taskq.domain.model import Task
+
+
+def board_of(*tasks: Task, **queue: Any) -> Board:
+    """A board that knows the default queue and these Tasks."""
+    board = Board(Limits())
+    board.on_queue(None, make_queue("default", **queue).build())
+    for task in tasks:
+        board.on_task(None, task)
+    return board
+
+
+def launches(board: Board, now: float = 0) -> list[str]:
+    """Names of the Tasks that a pass starts."""
+    return [action.task.name for action in board.plan(T0 + now).actions if isinstance(action, Launch)]
+
+
+def tasks(*names: str, **spec: Any) -> list[Task]:
+    """Tasks of these names."""
+    return [make_task(name, uid=name, **spec).build() for name in names]
+
+
+def test_a_pass_starts_as_many_as_there_is_room_for() -> None:
+    """And counts what it has just asked for, before any watch has shown it."""
+    board = board_of(*tasks("a", "b", "c"), maxConcurrency=2)
+    assert launches(board) == ["a", "b"]
+    assert launches(board) == []
+
+
+def test_a_task_that_can_not_be_decided_on_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect that one object brings to light is reported, and that object is looked at again later."""
+    honest = lifecycle.decide
+
+    def broken(view: lifecycle.View, now: float) -> lifecycle.Decision:
+        if view.task.metadata.name == "bad":
+            raise ZeroDivisionError
+        return honest(view, now)
+
+    monkeypatch.setattr(lifecycle, "decide", broken)
+    board = board_of(*tasks("bad", "good"))
+    plan = board.plan(T0)
+    assert [action.task.name for action in plan.actions if isinstance(action, Launch)] == ["good"]
+    assert [(key.name, type(error)) for key, error in plan.defects] == [("bad", ZeroDivisionError)]
+    monkeypatch.undo()
+    assert launches(board, 61) == ["bad"]
+
+
+def test_a_job_that_vanishes_keeps_its_slot_until_its_pods_are_known_to_be_gone() -> None:
+    """The watch on pods may lag behind: they are listed once before anybody else starts."""
+    first, second = tasks("a", "b")
+    board = board_of(first, second, maxConcurrency=1)
+    (launch,) = [action for action in board.plan(T0).actions if isinstance(action, Launch)]
+    job = make_job(first).build()
+    board.on_job(None, job)
+    board.launched(launch)
+    pod = make_pod(job).running(1).build()
+    board.on_pod(None, pod)
+    board.on_job(job, None)
+    (fetch,) = [action for action in board.plan(T0 + 2).actions if isinstance(action, FetchPods)]
+    board.asked(fetch, T0 + 2, failed=False)
+    assert launches(board, 3) == []
+    board.on_pod(pod, None)
+    assert launches(board, 4) == ["b"]
+
+
+def test_a_task_that_leaves_frees_no_slot_by_itself() -> None:
+    """Its Job is there until the garbage collector comes, and counts until then."""
+    first, second = tasks("a", "b")
+    board = board_of(first, second, maxConcurrency=1)
+    (launch,) = [action for action in board.plan(T0).actions if isinstance(action, Launch)]
+    board.on_job(None, make_job(first).build())
+    board.launched(launch)
+    board.on_task(first, None)
+    assert launches(board, 1) == []
+
+
+def test_a_refused_job_gives_its_slot_back_and_waits_longer_each_time() -> None:
+    """The next in line starts; the refused one is asked for again after 2 s, then after 4 s."""
+    board = board_of(*tasks("a"), maxConcurrency=1)
+    for start, wait in ((0, 2), (2, 4), (6, 8)):
+        (launch,) = [action for action in board.plan(T0 + start).actions if isinstance(action, Launch)]
+        board.not_launched(launch, ("JobRefused", "no"), T0 + start)
+        (write,) = board.plan(T0 + start + wait - 0.1).actions
+        assert isinstance(write, WriteStatus)
+        board.written(write, T0 + start + wait - 0.1, failed=False)
