@@ -46,18 +46,20 @@ class QueueStatuses:
         """Compare and write until cancelled."""
         while True:
             for queue in list(self._queues):
-                state = self._board.queues.find(queue.metadata.key)
-                if state is None:
-                    continue
-                kept = self._retention.counts(queue.metadata.key)
-                fault = self._board.queues.fault_of(state)
-                patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now(), fault=fault)
-                if patch and self._may_write():
-                    await self._write(queue, patch)
+                try:
+                    await self._attend(queue)
+                except RequestError as error:
+                    logger.warning("status of TaskQueue %s not written: %s", queue.metadata.key, error)
+                except Exception:  # one that nobody foresaw must not stop the others
+                    logger.exception("TaskQueue %s is passed over", queue.metadata.key)
             await asyncio.sleep(self._every)
 
-    async def _write(self, queue: Queue, patch: dict[str, object]) -> None:
-        try:
+    async def _attend(self, queue: Queue) -> None:
+        state = self._board.queues.find(queue.metadata.key)
+        if state is None or not self._may_write():
+            return
+        kept = self._retention.counts(queue.metadata.key)
+        fault = self._board.queues.fault_of(state)
+        patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now(), fault=fault)
+        if patch:
             await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch)
-        except RequestError as error:
-            logger.warning("status of TaskQueue %s not written: %s", queue.metadata.key, error)

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from taskq.clock import Clock
 from taskq.cluster.effects import TASKS
 from taskq.cluster.session import Api
@@ -53,8 +51,10 @@ class Schedules:
             for schedule in list(self._schedules):
                 try:
                     await self._attend(schedule)
-                except (RequestError, msgspec.MsgspecError) as error:
+                except RequestError as error:
                     logger.warning("Schedule %s is tried again: %s", schedule.metadata.key, error)
+                except Exception:  # one that nobody foresaw must not stop the others
+                    logger.exception("Schedule %s is passed over", schedule.metadata.key)
             now = self._clock.now()
             following = min((tick(schedule, now).following for schedule in self._schedules), default=None)
             wait = LONGEST_SLEEP_SECONDS if following is None else following - now

@@ -48,6 +48,8 @@ class Templates:
                         await self._try(template)
                     except RequestError as error:
                         logger.warning("TaskTemplate %s is tried again: %s", template.metadata.key, error)
+                    except Exception:  # one that nobody foresaw must not stop the others
+                        logger.exception("TaskTemplate %s is passed over", template.metadata.key)
             await self._waker.rest(ROUND_SECONDS)
 
     async def _try(self, template: Template) -> None:
