@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -107,8 +108,19 @@ class _Minimal(msgspec.Struct):
     metadata: SlimMetadata
 
 
+class _KeptSpec(msgspec.Struct):
+    job_template: msgspec.Raw = msgspec.field(name="jobTemplate", default_factory=msgspec.Raw)
+
+
+class _Kept(msgspec.Struct):
+    """What is read of a Task's manifest at launch."""
+
+    spec: _KeptSpec = msgspec.field(default_factory=_KeptSpec)
+
+
 _task = msgspec.json.Decoder(Task)
 _minimal = msgspec.json.Decoder(_Minimal)
+_kept = msgspec.json.Decoder(_Kept)
 _template = msgspec.json.Decoder(Template)
 _schedule = msgspec.json.Decoder(Schedule)
 decode_job = msgspec.json.Decoder(Job).decode
@@ -133,8 +145,18 @@ class TaskDecoder:
         except (msgspec.DecodeError, ValueError) as error:
             return Task(_minimal.decode(raw).metadata, TaskSpec(), TaskStatus(), defect=str(error))
         if len(raw) <= self._raw_limit and not task.is_terminal:
-            task.raw = bytes(raw)
+            template = bytes(_kept.decode(raw).spec.job_template)
+            task.raw = b'{"spec":{"jobTemplate":%b}}' % template if template else b""
+        _share_names(task)
         return task
+
+
+def _share_names(task: Task) -> None:
+    """Let ten thousand Tasks of one queue share its name: a string each would cost a tenth of their memory."""
+    task.metadata.namespace = sys.intern(task.metadata.namespace)
+    task.status.phase = sys.intern(task.status.phase)
+    if task.spec.queue_name:
+        task.spec.queue_name = sys.intern(task.spec.queue_name)
 
 
 def decode_template(raw: bytes) -> Template:

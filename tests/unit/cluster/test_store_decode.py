@@ -1,0 +1,49 @@
+"""What is kept of a Task in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from taskq.cluster.store import TaskDecoder
+from taskq.domain.jobspec import job_manifest
+from taskq.domain.model import QueueSpec
+
+POD = {"template": {"spec": {"containers": [{"name": "main", "image": "busybox"}]}}}
+
+
+def manifest(**spec: Any) -> bytes:
+    """A Task as the API server shows it, with the bookkeeping that others do in it."""
+    metadata = {
+        "name": "one",
+        "namespace": "reports",
+        "uid": "u-1",
+        "resourceVersion": "7",
+        "creationTimestamp": "2026-01-02T03:04:05Z",
+        "managedFields": [{"manager": "somebody", "fieldsV1": {"f:spec": {}}}],
+    }
+    return msgspec.json.encode({"metadata": metadata, "spec": {"queueName": "nightly"} | spec})
+
+
+def test_only_the_job_template_is_kept_of_a_manifest() -> None:
+    """The rest is in the struct already, or nobody reads it; the Job is the same as from the whole."""
+    raw = manifest(jobTemplate={"spec": POD})
+    task = TaskDecoder(8192)(raw)
+    assert task.raw == msgspec.json.encode({"spec": {"jobTemplate": {"spec": POD}}})
+    assert job_manifest(task, task.raw, QueueSpec()) == job_manifest(task, raw, QueueSpec())
+
+
+def test_nothing_is_kept_of_a_large_one_or_of_one_with_a_template_elsewhere() -> None:
+    """These are read again, or elsewhere, at launch."""
+    assert TaskDecoder(100)(manifest(jobTemplate={"spec": POD})).raw == b""
+    assert TaskDecoder(8192)(manifest(templateRef={"name": "report"})).raw == b""
+
+
+def test_tasks_share_the_names_that_they_have_in_common() -> None:
+    """Namespace, queue and phase: three strings less for each."""
+    decode = TaskDecoder(8192)
+    one, other = decode(manifest()), decode(manifest())
+    assert one.metadata.namespace is other.metadata.namespace
+    assert one.spec.queue_name is other.spec.queue_name
+    assert one.status.phase is other.status.phase
