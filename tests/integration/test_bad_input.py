@@ -17,7 +17,6 @@ from kubernetes import client as kubernetes
 from cluster_tools import audit
 from cluster_tools.desk import Desk, conditions, job_template, retries
 from cluster_tools.kubelet import FakeKubelet
-from cluster_tools.operator_process import OperatorProcess
 from cluster_tools.waiting import until
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -366,18 +365,18 @@ def test_a_task_that_cannot_be_read(desk: Desk, client: kubernetes.ApiClient) ->
     assert_mended(desk, "poison")
 
 
-def test_a_queue_that_cannot_be_read(desk: Desk, client: kubernetes.ApiClient, operator: OperatorProcess) -> None:
+def test_a_queue_that_cannot_be_read(desk: Desk, client: kubernetes.ApiClient) -> None:
     """Its Tasks wait and say so; other queues go on; mended, it serves them."""
-    poisoned = operator.metric('taskq_watch_poisoned_objects_total{resource="taskqueues"}')
     with loosened(client, "taskqueues.taskq.dev", "maxConcurrency"):
         smuggle(desk, lambda: desk.queue("poison", maxConcurrency="many"))
     desk.task("waits", queueName="poison")
-    task = desk.wait_condition("waits", "Stalled")
-    assert "poison" in conditions(task)["Stalled"]["message"]
-    assert operator.metric('taskq_watch_poisoned_objects_total{resource="taskqueues"}') > poisoned
+    assert_told(desk.wait_condition("waits", "Stalled"), "InvalidQueue", "poison", "maxConcurrency")
+    queue = desk.wait_condition("poison", "Ready", "False", "InvalidQueue", of="TaskQueue")
+    assert "maxConcurrency" in conditions(queue)["Stalled"]["message"]
     neighbour_is_well(desk)
     desk.change("poison", "TaskQueue", maxConcurrency=1)
     assert_mended(desk, "waits")
+    desk.wait_condition("poison", "Ready", "True", of="TaskQueue")
 
 
 def test_a_task_with_fields_of_a_later_version(desk: Desk, client: kubernetes.ApiClient) -> None:

@@ -16,6 +16,7 @@ from taskq.domain.model import (
     Metadata,
     Pod,
     Queue,
+    QueueStatus,
     Schedule,
     SlimMetadata,
     Task,
@@ -118,6 +119,13 @@ class _Kept(msgspec.Struct):
     spec: _KeptSpec = msgspec.field(default_factory=_KeptSpec)
 
 
+class _QueueButSpec(msgspec.Struct):
+    """What is kept of a queue whose rules can't be read."""
+
+    metadata: Metadata
+    status: QueueStatus = msgspec.field(default_factory=QueueStatus)
+
+
 _task = msgspec.json.Decoder(Task)
 _minimal = msgspec.json.Decoder(_Minimal)
 _kept = msgspec.json.Decoder(_Kept)
@@ -125,7 +133,8 @@ _template = msgspec.json.Decoder(Template)
 _schedule = msgspec.json.Decoder(Schedule)
 decode_job = msgspec.json.Decoder(Job).decode
 decode_pod = msgspec.json.Decoder(Pod).decode
-decode_queue = msgspec.json.Decoder(Queue).decode
+_queue = msgspec.json.Decoder(Queue)
+_queue_but_spec = msgspec.json.Decoder(_QueueButSpec)
 
 
 class TaskDecoder:
@@ -157,6 +166,18 @@ def _share_names(task: Task) -> None:
     task.status.phase = sys.intern(task.status.phase)
     if task.spec.queue_name:
         task.spec.queue_name = sys.intern(task.spec.queue_name)
+
+
+def decode_queue(raw: bytes) -> Queue:
+    """A TaskQueue, with a defect instead of its rules when these can't be read.
+
+    Raises :class:`msgspec.DecodeError` when not even its metadata and status can.
+    """
+    try:
+        return _queue.decode(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        rest = _queue_but_spec.decode(raw)
+        return Queue(rest.metadata, status=rest.status, defect=str(error))
 
 
 def decode_template(raw: bytes) -> Template:

@@ -52,6 +52,8 @@ def why_blocked(
 
 def _not_accepted(task: Task, queue: Queue, now: float) -> Fault | None:
     name = queue.metadata.name
+    if queue.defect:
+        return Reason.INVALID_QUEUE, message(Reason.INVALID_QUEUE, queue=name, message=queue.defect)
     if queue.spec.state == "Closed" and not task.settled_attempt:
         return Reason.QUEUE_CLOSED, message(Reason.QUEUE_CLOSED, queue=name)
     if queue.spec.state == "Draining" and not accepted_before_draining(task, queue, now):

@@ -367,6 +367,8 @@ class Queue(_Facts):
     metadata: Metadata
     spec: QueueSpec = msgspec.field(default_factory=QueueSpec)
     status: QueueStatus = msgspec.field(default_factory=QueueStatus)
+    defect: str = ""
+    """Why the manifest could not be read, else empty."""
 
     @property
     def accepting_since(self) -> Condition | None:

@@ -37,7 +37,7 @@ def queue_patch(
     states: dict[str, State | None] = {
         "Ready": ("False", *fault) if fault else ("True", Reason.READY, "The operator serves this queue"),
         "Stalled": ("True", *fault) if fault else None,
-        "Accepting": _STATES[queue.spec.state],
+        "Accepting": ("False", *fault) if fault and queue.defect else _STATES[queue.spec.state],
         "Idle": _idleness(counts),
     }
     if last_start is None and present.last_start_time:

@@ -78,6 +78,8 @@ class Queues:
 
     def fault_of(self, state: QueueState) -> Fault | None:
         """Why a queue can't start anything until somebody mends it."""
+        if state.queue and state.queue.defect:
+            return Reason.INVALID_QUEUE, message(Reason.INVALID_QUEUE, queue=state.key.name, message=state.queue.defect)
         ref = state.rules.parent
         if ref is None:
             return None

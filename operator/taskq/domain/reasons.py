@@ -51,6 +51,7 @@ class Reason(StrEnum):
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     UNSCHEDULABLE = "Unschedulable"
     # Queues
+    INVALID_QUEUE = "InvalidQueue"
     READY = "Ready"
     PARENT_NOT_FOUND = "ParentNotFound"
     PARENT_IS_CHILD = "ParentIsChild"
@@ -63,6 +64,7 @@ class Reason(StrEnum):
 STALLING = frozenset(
     {
         Reason.QUEUE_NOT_FOUND,
+        Reason.INVALID_QUEUE,
         Reason.PRIORITY_LEVEL_NOT_FOUND,
         Reason.TEMPLATE_NOT_FOUND,
         Reason.JOB_REFUSED,
@@ -85,6 +87,7 @@ MESSAGES: dict[str, str] = {
     Reason.BACKING_OFF: "Attempt {attempt} ended as {reason}; the next one is due at {due}",
     Reason.WAITING: "Waits in queue {queue}",
     Reason.QUEUE_NOT_FOUND: "spec.queueName: this namespace has no TaskQueue named {queue}; create it, or delete this Task and create it with another queueName",
+    Reason.INVALID_QUEUE: "TaskQueue {queue} can't be read, probably it was written for another version of TaskQ; its Tasks wait until it is mended: {message}",
     Reason.QUEUE_CLOSED: "spec.queueName: queue {queue} is Closed; this Task waits until the queue's spec.state is Open",
     Reason.QUEUE_DRAINING: "spec.queueName: queue {queue} is Draining and takes no Task created after {since}; this one waits until spec.state is Open",
     Reason.PRIORITY_LEVEL_NOT_FOUND: "spec.priorityLevel: queue {queue} has no level {level} in its spec.priorityLevels",

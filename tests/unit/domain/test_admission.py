@@ -33,6 +33,16 @@ def test_an_absent_queue_blocks() -> None:
     assert again is None
 
 
+def test_a_queue_that_could_not_be_read_blocks() -> None:
+    """Its rules are unknown, so nothing starts by them; what was wrong is told."""
+    queue = make_queue().build()
+    queue.defect = "Expected `int`, got `str` - at `$.spec.maxConcurrency`"
+    fault, _ = why_blocked(make_task().build(), queue, queue_exists=True, template_exists=True, refusal=None, now=T0)
+    assert fault is not None
+    assert fault[0] == "InvalidQueue"
+    assert "$.spec.maxConcurrency" in fault[1]
+
+
 def test_a_closed_queue_takes_nothing_new() -> None:
     """Closed accepts no Task."""
     assert blocked(make_task(), make_queue(state="Closed")) == "QueueClosed"
