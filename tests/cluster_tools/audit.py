@@ -154,8 +154,8 @@ def lost_tasks(
     return complaints
 
 
-def overruns(events: Iterable[Event], caps: Mapping[QueueName, int], *, allowance: int = 0) -> list[str]:
-    """Starts that found their queue full. ``allowance`` tolerates what a frozen leader had in flight."""
+def overruns(events: Iterable[Event], caps: Mapping[QueueName, int]) -> list[str]:
+    """Starts that found their queue full."""
     log = list(events)
     changes: list[tuple[float, int, Start]] = []  # at the same moment a slot is freed before one is taken
     freed = _freed(log)
@@ -171,7 +171,7 @@ def overruns(events: Iterable[Event], caps: Mapping[QueueName, int], *, allowanc
             running[queue].discard(start.job)
             continue
         running[queue].add(start.job)
-        if queue in caps and len(running[queue]) > caps[queue] + allowance:
+        if queue in caps and len(running[queue]) > caps[queue]:
             many = len(running[queue])
             complaints.append(
                 f"queue {'/'.join(queue)} (at most {caps[queue]}) had {many} Jobs at {moment} with {start.job}"
@@ -186,7 +186,6 @@ def verdict(
     tasks: Mapping[str, str],
     deleted: Iterable[str] = (),
     phases: Mapping[str, str] | None = None,
-    allowance: int = 0,
 ) -> list[str]:
     """All complaints; an empty list is an acquittal."""
     log = list(events)
@@ -194,7 +193,7 @@ def verdict(
     return [
         *repeated_attempts(starts(log)),
         *lost_tasks(log, tasks, deleted=deleted, phases=phases),
-        *overruns(log, caps, allowance=allowance),
+        *overruns(log, caps),
         *(f"{start.namespace}/{start.task}: not a Task of this run" for start in strangers.values()),
     ]
 
