@@ -108,6 +108,9 @@ def _look(kube: Kube) -> list[Row]:
 def _conclude(rows: list[Row], target: Target, operator: Operator) -> None:
     """What happened, what to type next; an error when a Task ended otherwise than its example says."""
     kubectl = f"{target.kubectl} -n {NAMESPACE}"
+    left = "cluster and operator stay up; `make down` removes them"
+    if not target.ours:
+        left = f"`make down` stops the operator, `{target.kubectl} delete namespace {NAMESPACE}` removes its Tasks"
     lines = [
         "",
         "What happened",
@@ -119,7 +122,7 @@ def _conclude(rows: list[Row], target: Target, operator: Operator) -> None:
         "  expiry.yaml      too-late had three seconds to start, and the queue's only place was taken",
         "  cancel.yaml      waits never ran; runs got SIGTERM and time to tidy up",
         "",
-        "Look around (cluster and operator stay up; `make down` removes them)",
+        f"Look around ({left})",
         *([f"  {target.export}"] if target.export else []),
         f"  {kubectl} get tasks.taskq.dev,taskqueues",
         f"  {kubectl} describe tasks.taskq.dev third-time-lucky",

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from localcluster.built import STATE_FILE
+from localcluster.built import DEFAULT_NAME, STATE_FILE
 from localcluster.errors import ClusterError
+from localcluster.settings import state_directory
 
 ENGINES = ("docker", "podman")
 ANSWER_SECONDS = 20
@@ -47,12 +48,18 @@ def users_own(environment: Mapping[str, str]) -> bool:
     if environment.get("TASKQ_CONTEXT"):
         return True
     files = [Path(name) for name in environment.get("KUBECONFIG", "").split(os.pathsep) if name]
-    return any(not is_ours(file) for file in files)
+    states = state_directory(dict(environment), DEFAULT_NAME).parent
+    return any(not is_ours(file) and not _was_ours(file, states) for file in files)
 
 
 def is_ours(kubeconfig: Path) -> bool:
     """A file that `up` wrote lies beside the state of its cluster."""
     return kubeconfig.name == "kubeconfig" and (kubeconfig.parent / STATE_FILE).exists()
+
+
+def _was_ours(kubeconfig: Path, states: Path) -> bool:
+    """`down` has deleted it, and the shell still exports it."""
+    return kubeconfig.name == "kubeconfig" and kubeconfig.parent.parent == states and not kubeconfig.exists()
 
 
 def engine_answers() -> bool:

@@ -42,6 +42,13 @@ def test_a_kubeconfig_of_ours_is_not_mistaken_for_the_users(no_tools: Path) -> N
     assert choose({"KUBECONFIG": f"{ours}:/home/me/.kube/config"}, nodeless=False) is Kind.EXISTING
 
 
+def test_a_kubeconfig_that_down_has_deleted_is_still_ours(no_tools: Path) -> None:
+    """The shell that ran `make down` still exports it; a missing file anywhere else is the user's typing error."""
+    states = {"XDG_STATE_HOME": str(no_tools)}
+    assert choose({**states, "KUBECONFIG": f"{no_tools}/taskq/taskq/kubeconfig"}, nodeless=False) is Kind.BUILT
+    assert choose({**states, "KUBECONFIG": f"{no_tools}/elsewhere/kubeconfig"}, nodeless=False) is Kind.EXISTING
+
+
 @pytest.mark.parametrize(
     ("kind", "engine", "chosen"), [(True, 0, Kind.KIND), (True, 1, Kind.BUILT), (False, 0, Kind.BUILT)]
 )
