@@ -30,7 +30,7 @@ def test_the_users_own_cluster_comes_first(no_tools: Path) -> None:
     """Whoever says KUBECONFIG or TASKQ_CONTEXT means it."""
     install(no_tools, "kind", 0)
     install(no_tools, "docker", 0)
-    assert choose({"KUBECONFIG": "/home/me/.kube/config"}, nodeless=False) is Kind.EXISTING
+    assert choose({"KUBECONFIG": "/users/me/.kube/config"}, nodeless=False) is Kind.EXISTING
     assert choose({"TASKQ_CONTEXT": "prod"}, nodeless=False) is Kind.EXISTING
 
 
@@ -39,7 +39,7 @@ def test_a_kubeconfig_of_ours_is_not_mistaken_for_the_users(no_tools: Path) -> N
     ours = no_tools / "state" / "kubeconfig"
     write_json(ours.parent / "cluster.json", {})
     assert choose({"KUBECONFIG": str(ours)}, nodeless=False) is Kind.BUILT
-    assert choose({"KUBECONFIG": f"{ours}:/home/me/.kube/config"}, nodeless=False) is Kind.EXISTING
+    assert choose({"KUBECONFIG": f"{ours}:/users/me/.kube/config"}, nodeless=False) is Kind.EXISTING
 
 
 def test_a_kubeconfig_that_down_has_deleted_is_still_ours(no_tools: Path) -> None:
