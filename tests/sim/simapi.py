@@ -103,6 +103,7 @@ class SimApi:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = 30.0,
         server_timeout: float | None = None,
     ) -> Reply:

@@ -52,8 +52,11 @@ class Node(Referee):
             self._look_soon(Key(change.key.namespace, job))
             if change.old is None:
                 self._accept_soon(change.key, kept)
-            elif change.new and _being_deleted(change.new.document) and not _over(change.new.document):
-                self._stop_soon(change.key, change.new, change.old)
+            elif change.new and _being_deleted(change.new.document):
+                if _over(change.new.document):
+                    self._later(0.05, 3, self._vanish, change.key, change.new.uid)
+                else:
+                    self._stop_soon(change.key, change.new, change.old)
 
     def heal(self) -> None:
         """Every kubelet listens again, and what hangs comes to an end."""
@@ -262,7 +265,6 @@ class Node(Referee):
         well = "running" in (pod.document["status"].get("containerStatuses") or [{}])[0].get("state", {})
         well = well and self._dice.hit("pod ends well when told to stop")
         self._end(key, uid, Fate("stopped", 0, 0 if well else 143))
-        self._later(0.05, 3, self._vanish, key, uid)
 
     def _vanish(self, key: Key, uid: str) -> None:
         pod = self._server.get("pods", key)

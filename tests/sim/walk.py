@@ -22,6 +22,9 @@ from taskq.domain.actions import Launch
 from taskq.observability.metrics import Metrics
 from taskq.settings import Settings
 
+SPINNING = 1000
+"""Passes without any time passing, after which a dispatcher is taken to spin."""
+
 TROUBLE_SECONDS = 150.0
 PEACE_SECONDS = 3 * 3600.0
 RESYNC_SECONDS = 40
@@ -115,10 +118,15 @@ class Replica:
         return operator
 
     def _watch_plans(self, operator: Operator) -> None:
-        plan = operator.board.plan
+        plan, loop = operator.board.plan, self.walk.loop
+        at_once = [0.0, 0]
 
         def judged(now: float) -> Any:
             made = plan(now)
+            at_once[:] = [loop.time(), at_once[1] + 1 if at_once[0] == loop.time() else 0]
+            if at_once[1] > SPINNING:
+                self.walk.broken.append(Broken(f"{self.name} plans again and again: {made.actions[:3]} {made.wake_at} {now}"))
+                raise self.walk.broken[-1]
             launches = [action for action in made.actions if isinstance(action, Launch)]
             self.walk.judge_order(operator, launches, now)
             return made
@@ -206,12 +214,12 @@ class Walk:
         return [key.name for key, kept in tasks if kept.document["status"]["phase"] not in ENDS]
 
     def _nothing_leaks(self) -> None:
-        """When all is over, no operator believes that a slot is taken or a request under way."""
+        """When all is over, no leader believes that a slot is taken or a request under way."""
         for replica in self.replicas:
-            if replica.operator is None:
+            if replica.operator is None or not replica.operator.lease.is_holder:
                 continue
             board = replica.operator.board
-            held = {str(key): sorted(map(str, state.holding)) for key, state in board.queues.items() if state.holding}
+            held = {str(s.key): sorted(map(str, s.holding)) for s in board.queues if s.holding}
             busy = [str(entry.busy) for entry in board.entries.values() if entry.busy]
             left = {"busy": len(busy), "ghosts": len(board._ghosts)}
             alive = {uid for uid, entry in board.entries.items() if not entry.task.is_terminal}
