@@ -20,6 +20,7 @@ import base64
 import contextlib
 import json
 import ssl
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator
@@ -122,6 +123,8 @@ class FakeKubelet:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=20)
+        if self.failures and kind is not None:
+            sys.stderr.write("--- the fake kubelet's troubles:\n" + "\n".join(self.failures[-20:]) + "\n")
 
     def finish(self, namespace: str, task: str, **outcome: Any) -> None:
         """End the held pod of a Task, now or as soon as it is there; ``outcome`` replaces fields of its step."""
@@ -280,9 +283,10 @@ class FakeKubelet:
         labels = pod.newest["metadata"].get("labels", {})
         key = (pod.newest["metadata"]["namespace"], labels.get("taskq.dev/task", ""))
         said = self._said.setdefault(key, asyncio.Event())
-        await said.wait()
-        said.clear()
-        for name, value in self._verdicts.pop(key).items():
+        while (outcome := self._verdicts.pop(key, None)) is None:
+            said.clear()
+            await said.wait()
+        for name, value in outcome.items():
             setattr(step, name, value)
 
     async def _stopped(self, pod: _Pod) -> None:
