@@ -14,15 +14,8 @@ from taskq.domain.schedules import catchup, decide
 from taskq.domain.schedules.catchup import ON_TIME_SECONDS
 from taskq.domain.schedules.decide import Refusal, ScheduleDecision, ScheduleView, decide_schedule
 from taskq.domain.schedules.runs import CancelTask, CreateTask, DeleteTask, TaskFact, run_now_name
-from taskq.domain.schedules.spec import (
-    MAX_LEDGER,
-    MAX_QUEUED,
-    MAX_UNFINISHED,
-    SKIP_MEANINGS,
-    ScheduleSpec,
-    ScheduleStatus,
-    Skip,
-)
+from taskq.domain.schedules.spec import SKIP_MEANINGS, ScheduleSpec, ScheduleStatus, Skip
+from taskq.resources.common import MAX_LEDGER, MAX_QUEUED, MAX_UNFINISHED
 
 T0 = int(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp())
 HOUR, DAY = 3_600, 86_400
@@ -276,6 +269,30 @@ def test_a_task_that_ended_before_it_was_written_down_is_settled() -> None:
     assert world.ran == [HOUR]
 
 
+@pytest.mark.parametrize("phase", ["Pending", "Succeeded"])
+def test_a_tick_that_was_started_is_not_missed_for_lack_of_a_write(phase: str) -> None:
+    """Not even under Skip, long after, and with its Task finished."""
+    world = hourly(missedRunPolicy="Skip")
+    world.step(1)
+    world.step(HOUR, effects=1)
+    if phase == "Succeeded":
+        world.finish(HOUR, ended=HOUR + 5)
+    world.step(HOUR + 1800)
+    world.step(HOUR + 1800)
+    assert world.ledger == [("Started" if phase == "Pending" else phase, HOUR, 1)]
+    assert world.status.get("missedRuns", 0) == 0
+
+
+def test_a_run_that_the_status_forgot_is_counted_again_as_unfinished() -> None:
+    """As after a restore from a backup; it gets no second row."""
+    world = hourly()
+    world.step(HOUR)
+    del world.status["active"]
+    world.step(2 * HOUR)
+    assert world.ran == [HOUR]
+    assert world.ledger == [("Started", HOUR, 1), ("ConcurrencyForbidden", 2 * HOUR, 1)]
+
+
 @pytest.mark.parametrize("effects", range(4))
 def test_a_crash_amid_catching_up_makes_each_run_once(effects: int) -> None:
     """Whatever part of the Tasks was created."""
@@ -332,6 +349,15 @@ def test_an_operator_that_was_down_catches_up_as_told(
     assert len(world.status["runs"]) <= MAX_LEDGER
 
 
+def test_run_all_runs_the_newest_when_there_are_too_many() -> None:
+    """The oldest of those first."""
+    world = hourly(missedRunPolicy="RunAll", maxCatchUpRuns=2, concurrencyPolicy="Allow")
+    world.step(1)
+    world.step(5 * HOUR + 600)
+    assert world.ran == [4 * HOUR, 5 * HOUR]
+    assert world.ledger[0] == ("Missed", HOUR, 3)
+
+
 def test_a_tick_in_time_is_the_one_run_of_run_once() -> None:
     """Back just when the next tick is due: it runs, and none before it."""
     world = hourly()
@@ -376,6 +402,20 @@ def test_the_starting_deadline_bounds_every_catch_up() -> None:
     assert world.ran == [4 * HOUR]
 
 
+def test_one_tick_at_most_waits_for_a_catch_up_under_forbid() -> None:
+    """Forbid is no queue."""
+    world = hourly()
+    world.step(1)
+    world.step(HOUR + 600)
+    for hour in (2, 3, 4):
+        world.step(hour * HOUR)
+    assert [run["scheduledTime"] for run in world.status["queued"]] == [at(2 * HOUR)]
+    assert world.ledger[-1] == ("ConcurrencyForbidden", 3 * HOUR, 2)
+    world.finish(HOUR, ended=4 * HOUR + 5)
+    world.step(4 * HOUR + 5)
+    assert world.ran == [HOUR, 2 * HOUR]
+
+
 def test_long_tasks_under_forbid_do_not_become_a_queue_by_catching_up() -> None:
     """What is made up for fills the time between regular runs, and comes to its end."""
     world = hourly(missedRunPolicy="RunAll")
@@ -417,6 +457,9 @@ def test_ticks_of_a_busy_time_do_not_run_after_it() -> None:
     assert world.ledger == [("Succeeded", 5, 1), ("ConcurrencyForbidden", 10, 1)]
     world.step(15)
     assert world.ran == [5, 15]
+    world.finish(15, ended=20)
+    world.step(20.5)
+    assert world.ran == [5, 15, 20]
 
 
 def test_allow_runs_side_by_side_up_to_a_bound() -> None:
@@ -459,13 +502,25 @@ def test_replace_cancels_and_starts_when_the_old_one_has_ended() -> None:
     world.step(60)
     decision = world.step(120)
     assert [type(action) for action in decision.actions] == [CancelTask]
-    world.step(121)
-    world.step(180)
+    assert world.step(121).actions == ()
+    assert world.step(180).actions == ()
     assert world.ran == [60]
     world.finish(60, "Cancelled", ended=185)
     world.step(185)
     assert world.ran == [60, 180]
     assert world.ledger == [("Cancelled", 60, 1), ("Superseded", 120, 1), ("Started", 180, 1)]
+
+
+def test_replace_leaves_a_backfill_waiting() -> None:
+    """The newest run takes the place of those that were to come, not of past ones that were asked for."""
+    world = hourly(concurrencyPolicy="Replace")
+    world.step(HOUR)
+    world.backfill = f"{at(-HOUR)}/{at(0)}"
+    world.step(HOUR + 1)
+    world.step(2 * HOUR)
+    assert [run.get("trigger", "Tick") for run in world.status["queued"]] == ["Tick", "Backfill"]
+    world.step(3 * HOUR)
+    assert [run["scheduledTime"] for run in world.status["queued"]] == [at(3 * HOUR), at(-HOUR)]
 
 
 def test_replace_after_an_outage_runs_the_newest_only() -> None:
@@ -747,6 +802,17 @@ def test_an_edit_of_when_fires_nothing_of_the_past() -> None:
     assert world.status["nextScheduleTime"] == at(2 * HOUR + 300)
 
 
+def test_an_edit_while_the_clock_is_back_fires_nothing_twice() -> None:
+    """What is dealt with stays so."""
+    world = hourly()
+    world.until(3 * HOUR, runs_for=5)
+    world.step(3 * HOUR + 5)
+    world.edit(schedules=["*/30 * * * *"])
+    world.step(HOUR + 60)
+    world.until(3 * HOUR + 1800, start=HOUR + 61, runs_for=5)
+    assert world.ran == [HOUR, 2 * HOUR, 3 * HOUR, 3 * HOUR + 1800]
+
+
 def test_an_edit_at_the_tick_loses_no_promised_tick() -> None:
     """Both times have it, and it is due just now."""
     world = World(schedules=["*/5 * * * *"])
@@ -852,6 +918,15 @@ def test_history_is_kept_to_its_limits_and_only_what_is_written_down_goes() -> N
         assert world.name(60 * number) in before & set(world.tasks)
         world.step(60 * number + 7)
     assert sorted(world.tasks) == [world.name(60 * number) for number in (3, 6, 7)]
+
+
+def test_a_task_is_deleted_only_after_its_result_is_written() -> None:
+    """The pass that learns of the end writes it; the next one deletes."""
+    world = hourly(successfulTasksHistoryLimit=0)
+    world.step(HOUR)
+    world.finish(HOUR, ended=HOUR + 5)
+    assert world.step(HOUR + 6).actions == ()
+    assert [type(action) for action in world.step(HOUR + 7).actions] == [DeleteTask]
 
 
 def test_no_history_at_all_still_runs_each_tick_once() -> None:
