@@ -83,6 +83,7 @@ class Api(Protocol):
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = 30.0,
         server_timeout: float | None = None,
     ) -> Reply:
@@ -231,6 +232,7 @@ class Session(Api):
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = 30.0,
         server_timeout: float | None = None,
     ) -> Reply:
@@ -243,7 +245,7 @@ class Session(Api):
                 method,
                 self._url(path, query),
                 data=body,
-                headers={"Content-Type": content_type} if body is not None else None,
+                headers={"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type},
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_SECONDS)),
                 allow_redirects=False,
             ) as response:

@@ -62,6 +62,11 @@ class Store(Generic[T]):
         found = self._objects.get(key)
         return found if found and uid in (None, found.metadata.uid) else None
 
+    def knows(self, namespace: str, name: str, uid: str, resource_version: int) -> bool:
+        """Whether this object is here, in this version or a newer one."""
+        found = self.get(Key(namespace, name), uid)
+        return found is not None and found.metadata.version >= resource_version
+
     def apply(self, obj: T) -> None:
         """Take an object in, unless it is older than what is known, or known to be gone."""
         meta = obj.metadata

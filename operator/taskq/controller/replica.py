@@ -145,7 +145,7 @@ class Operator:
 
     async def _lead(self) -> None:
         """Act. What the caches have may be older than what a predecessor wrote, so everything is listed again first."""
-        await asyncio.gather(*(informer.refresh() for _, informer in self.informers))
+        await asyncio.gather(*(informer.refresh(lean=True) for _, informer in self.informers))
         self._leading = True
         self._metrics.leader.set(1)
         self._metrics.leader_transitions.inc()

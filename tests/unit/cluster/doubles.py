@@ -105,6 +105,7 @@ class Collection:
         self.oldest = 0
         self.watching: set[asyncio.Queue[bytes | None]] = set()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.accepted: list[str] = []
         self.watches: list[dict[str, str]] = []
         self.watch_errors: list[RequestError] = []
         self.before: Hook | None = None
@@ -167,10 +168,12 @@ class Collection:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = 30.0,
         server_timeout: float | None = None,
     ) -> Reply:
         self.requests.append((method, path, dict(query or {})))
+        self.accepted.append(accept)
         instead = await self.before(method, path) if self.before else None
         if instead is not None:
             return instead

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from taskq.cluster.informer import Informer, ObjectId, Source
+from taskq.cluster.informer import METADATA, MOST_STALE, Informer, ObjectId, Source
 from taskq.cluster.session import Reply
 from taskq.errors import ApiError, NotSent, Unanswered
 from unit.cluster.doubles import Collection, LoopClock, failure, settle, stop, virtual
@@ -27,6 +27,9 @@ class Store:
         self.objects: dict[str, Object] = {}
         self.sweeps: list[int] = []
         self.applied = 0
+
+    def knows(self, namespace: str, name: str, uid: str, resource_version: int) -> bool:
+        return uid in self.objects and _version(self.objects[uid]) >= resource_version
 
     def apply(self, obj: Object) -> None:
         self.applied += 1
@@ -495,3 +498,86 @@ async def test_silence_grows_until_the_server_is_heard_of() -> None:
         api.bookmark()
         await settle()
         assert rig.informer.silence == 0
+
+
+@virtual
+async def test_a_lean_refresh_reads_only_what_is_new() -> None:
+    api = api_with(*(f"job-{n:03}" for n in range(150)))
+    async with running(api) as rig:
+        api.put("job-007", silently=True, spec=2)
+        api.put("new", silently=True)
+        api.delete("job-008", silently=True)
+        applied, before = rig.store.applied, len(api.requests)
+        await rig.informer.refresh(lean=True)
+        assert rig.agrees()
+        assert rig.store.applied == applied + 2
+        assert api.accepted[before:] == [METADATA, METADATA, "application/json", "application/json"]
+        assert len(api.watches) == 1, "the watch went on"
+
+
+@virtual
+async def test_a_lean_refresh_of_an_empty_store_is_a_full_one() -> None:
+    api = api_with("a")
+    rig = Rig(api)
+    await rig.informer.refresh(lean=True)
+    assert rig.agrees()
+    assert api.accepted == ["application/json"]
+
+
+@virtual
+async def test_a_lean_refresh_that_finds_too_much_new_lists_everything() -> None:
+    api = api_with("a")
+    async with running(api) as rig:
+        for n in range(MOST_STALE + 50):
+            api.put(f"job-{n:03}", silently=True)
+        await rig.informer.refresh(lean=True)
+        assert rig.agrees()
+        assert all("limit" in query for _, _, query in api.requests), "nothing was read one by one"
+
+
+@virtual
+async def test_what_goes_before_a_lean_refresh_reads_it_makes_it_a_full_one() -> None:
+    api = api_with("a", "b")
+    async with running(api) as rig:
+        api.put("a", silently=True, spec=2)
+
+        async def deleted(method: str, path: str) -> None:
+            if path.endswith("/a"):
+                api.delete("a", silently=True)
+
+        api.before = deleted
+        await rig.informer.refresh(lean=True)
+        assert rig.store.names() == {"b"}
+        assert api.accepted[-3:] == [METADATA, "application/json", "application/json"]
+
+
+@virtual
+async def test_what_the_watch_removes_while_a_lean_refresh_reads_it_does_not_come_back() -> None:
+    api = api_with("a", "b")
+    async with running(api) as rig:
+        api.put("a", silently=True, spec=2)
+
+        async def removed(method: str, path: str) -> None:
+            if path.endswith("/a"):
+                api.delete("a")
+                await asyncio.sleep(1)
+
+        api.after = removed
+        await rig.informer.refresh(lean=True)
+        assert rig.store.names() == {"b"}
+
+
+@virtual
+async def test_a_lean_refresh_that_fails_is_followed_by_a_full_one() -> None:
+    api = api_with("a")
+    async with running(api) as rig:
+        api.put("a", silently=True, spec=2)
+        before = len(api.requests)
+
+        async def forbidden(method: str, path: str) -> Reply | None:
+            return failure(403, "Forbidden") if path.endswith("/a") else None
+
+        api.before = forbidden
+        await rig.informer.refresh(lean=True)
+        assert rig.agrees()
+        assert api.accepted[before:] == [METADATA, "application/json", "application/json"]

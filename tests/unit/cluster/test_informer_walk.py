@@ -96,7 +96,7 @@ class Walk:
         """What was so before a refresh is the least that the store shows ever after."""
         revision = self.api.revision
         versions = {o["metadata"]["uid"]: int(o["metadata"]["resourceVersion"]) for o in self.api.objects.values()}
-        await self.informer.refresh()
+        await self.informer.refresh(lean=self.rng.random() < 0.5)
         for uid, version in versions.items():
             self.floor[uid] = max(version, self.floor.get(uid, 0))
         self.floor["revision"] = max(revision, self.floor.get("revision", 0))
