@@ -512,6 +512,9 @@ class Board:
         if entry and ghost.told_gone:
             entry.gone_job = key
             self._dirty[ghost.task_uid] = None
+        elif not ghost.told_gone:  # pods were all that was seen of it: their Task has waited for them without a word
+            waiting = (uid for uid, entry in self.entries.items() if job_key(entry.task) == key)
+            self._dirty.update(dict.fromkeys(waiting))
 
 
 def _queue_of(job: Job) -> Key | None:
