@@ -364,7 +364,7 @@ class Effects:
             if isinstance(action, StopJob):
                 await self._stop_job(action)
             elif isinstance(action, KillPods):
-                await self._kill_pods(action)
+                await self._delete_pods(action.pods)
             elif isinstance(action, FetchPods):
                 await self._fetch_pods(action)
             else:
@@ -375,7 +375,8 @@ class Effects:
         self._board.asked(action, self._clock.now(), failed=failed)
 
     async def _stop_job(self, stop: StopJob) -> None:
-        """Suspend: the Job controller then deletes the pods, with their grace period."""
+        """Suspend: the Job controller then deletes the pods that are left, with their grace period."""
+        await self._delete_pods(stop.kill)
         if not self._may_write():
             raise NotSent("not the leader any more")
         metadata: dict[str, Any] = {"uid": stop.job_uid, "annotations": {STOP_REASON_ANNOTATION: stop.reason}}
@@ -393,8 +394,8 @@ class Effects:
         else:
             raise reply.error()
 
-    async def _kill_pods(self, kill: KillPods) -> None:
-        for key, uid in kill.pods:
+    async def _delete_pods(self, pods: tuple[tuple[Key, str], ...]) -> None:
+        for key, uid in pods:
             if not self._may_write():
                 raise NotSent("not the leader any more")
             reply = await self._api.request(

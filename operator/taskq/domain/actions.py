@@ -47,12 +47,17 @@ class WriteStatus(msgspec.Struct, frozen=True):
 
 
 class StopJob(msgspec.Struct, frozen=True):
-    """Suspend a Job, so that its controller ends its pods gracefully, and record why."""
+    """Suspend a Job, so that its controller ends its pods gracefully, and record why.
+
+    ``kill`` are pods to delete before that with a grace of a second: a kubelet that has begun to stop a pod keeps to
+    the grace period that it began with, so a shorter one has to come first.
+    """
 
     job: Key
     job_uid: str
     task_uid: str
     reason: str
+    kill: tuple[tuple[Key, str], ...] = ()
 
 
 class KillPods(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from taskq.domain import policy, retry, status
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
 from taskq.domain.admission import Fault, Refusal, why_blocked
 from taskq.domain.jobspec import job_key
-from taskq.domain.model import Job, Pod, Queue, QueueSpec, Task
+from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task
 from taskq.domain.ordering import Place, rank
 from taskq.domain.outcome import Outcome
 from taskq.domain.reasons import Reason, message
@@ -233,10 +233,11 @@ def _attend(view: View, job: Job, now: float) -> Decision:
     if job.metadata.deletion_timestamp:
         return Decision(Stage.RUNNING)  # its end is JobDeleted, once it and its pods are gone
     if stopping:
-        return Decision(Stage.RUNNING, _hurry(view))
+        slow = _slow_pods(view)
+        return Decision(Stage.RUNNING, (KillPods(slow, uid),) if slow else ())
     reason, wake_at = _stop_reason(view, job, now)
     if reason:
-        return Decision(Stage.RUNNING, (StopJob(job.metadata.key, job.metadata.uid, uid, reason),))
+        return Decision(Stage.RUNNING, (StopJob(job.metadata.key, job.metadata.uid, uid, reason, _slow_pods(view)),))
     return _show_running(view, job, now, wake_at)
 
 
@@ -256,17 +257,16 @@ def _stop_reason(view: View, job: Job, now: float) -> tuple[str, float | None]:
     return next(passed, ""), _earliest(*deadlines.values())
 
 
-def _hurry(view: View) -> tuple[Action, ...]:
-    """An immediate cancellation gives pods that stop one second more; others keep their grace period."""
+def _slow_pods(view: View) -> tuple[tuple[Key, str], ...]:
+    """The pods to which an immediate cancellation leaves one second; others keep their grace period."""
     cancellation = view.task.spec.cancellation
     if not cancellation or cancellation.mode != "Immediate":
         return ()
-    slow = tuple(
+    return tuple(
         (pod.metadata.key, pod.metadata.uid)
         for pod in view.pods
         if pod.alive and pod.metadata.deletion_grace_period_seconds not in (0, 1)
     )
-    return (KillPods(slow, view.task.metadata.uid),) if slow else ()
 
 
 def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> Decision:

@@ -178,6 +178,19 @@ def test_a_cancellation_stops_the_job_first(mode: str) -> None:
     assert action.reason == "Cancelled"
 
 
+def test_an_immediate_cancellation_kills_before_it_stops() -> None:
+    """A kubelet that has begun to stop a pod with a long grace period keeps to it, so the short one comes first."""
+    at_once, gently = make_task().cancelled("Immediate").build(), make_task().cancelled().build()
+    job = make_job(at_once).build()
+    pod = make_pod(job).running(1).build()
+    (action,) = look(at_once, job=job, pods=(pod,)).actions
+    assert isinstance(action, StopJob)
+    assert action.kill == ((pod.metadata.key, pod.metadata.uid),)
+    (action,) = look(gently, job=job, pods=(pod,)).actions
+    assert isinstance(action, StopJob)
+    assert action.kill == ()
+
+
 def test_if_pending_leaves_a_running_task_alone() -> None:
     """IfPending comes too late for a Task with a Job."""
     task = make_task().cancelled("IfPending").build()
