@@ -332,7 +332,8 @@ def _parse(expression: str) -> Walls:
     times = Product(hours, _values(expanded[0], MINUTE), _values(expanded[5], SECOND))
     months = frozenset(_values(expanded[3], MONTH))
     every = day_of_month == day_of_week == "*"
-    days = Days(months, None if every else (day_of_month, day_of_week))
+    fields_of_days = (_spelt_out(DAY_OF_MONTH, day_of_month), _spelt_out(DAY_OF_WEEK, day_of_week))
+    days = Days(months, None if every else fields_of_days)
     if not _can_be_met(days):
         raise _Fault(f"{quoted(expression)} can't be met: none of these months ever has such a day")
     return Walls(days, times, hourly=len(hours) == 24)
@@ -453,6 +454,16 @@ def values_of(expression: str, position: int) -> tuple[int, ...]:
     second, minute, hour, day_of_month, month, day_of_week = split(expression)
     expanded, _ = croniter.expand(f"{minute} {hour} {day_of_month} {month} {day_of_week} {second}")
     return _values(expanded[position - 1], FIELDS[position])
+
+
+def _spelt_out(kind: Field, text: str) -> str:
+    """A day field with the ``*`` of its steps as a range.
+
+    Where one day field has a ``*/3``, croniter takes another that lists all its values for a ``*``, and «either of
+    them» would turn into «only the first».
+    """
+    whole = f"{kind.least}-{kind.least + kind.size - 1}"
+    return text if text == "*" else ",".join(part.replace("*", whole) for part in text.split(","))
 
 
 def _values(expanded: list[int | str], kind: Field) -> tuple[int, ...]:

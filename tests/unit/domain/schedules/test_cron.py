@@ -53,6 +53,8 @@ def times(expression: str, number: int, start: datetime = MONDAY) -> list[str]:
         ("0 0 1W * *", ["Mon 2026-03-02 00:00:00", "Wed 2026-04-01 00:00:00"]),
         ("0 0 15w 3 *", ["Mon 2026-03-16 00:00:00"]),
         ("0 0 10 * 3", ["Wed 2026-03-04 00:00:00", "Tue 2026-03-10 00:00:00", "Wed 2026-03-11 00:00:00"]),
+        ("0 0 */3 * 0-6", ["Mon 2026-03-02 00:00:00", "Tue 2026-03-03 00:00:00", "Wed 2026-03-04 00:00:00"]),
+        ("0 0 1-31 * */3", ["Mon 2026-03-02 00:00:00", "Tue 2026-03-03 00:00:00", "Wed 2026-03-04 00:00:00"]),
         ("0 0 ? * 3", ["Wed 2026-03-04 00:00:00", "Wed 2026-03-11 00:00:00"]),
         ("0 0 */1 * 3", ["Wed 2026-03-04 00:00:00", "Wed 2026-03-11 00:00:00"]),
         ("@weekly", ["Sun 2026-03-08 00:00:00"]),
@@ -217,6 +219,7 @@ def test_times_are_those_that_croniter_walks(expression: str, start: datetime) -
     if walls is None:
         return
     second, *rest = ("*" if field == "*/1" else field for field in expression.split())
+    rest[2], rest[4] = rest[2].replace("*/", "1-31/"), rest[4].replace("*/", "0-6/")
     walker = croniter(" ".join([*rest, second]), start.replace(microsecond=0), ret_type=datetime)
     low = wall(start.replace(microsecond=0)) + 1
     for _ in range(3):
