@@ -39,9 +39,11 @@ def demo(*, yes: bool) -> int:
 
 
 def stop() -> int:
-    """Stop the operator of an earlier demo."""
-    if install.stop_operator(state_of(os.environ)):
+    """Stop the operator of an earlier demo, and leave nothing of it behind."""
+    state = state_of(os.environ)
+    if install.stop_operator(state):
         say("the demo's operator is stopped")
+    shutil.rmtree(state, ignore_errors=True)
     return 0
 
 
