@@ -6,6 +6,7 @@ same check must convict operators with a defect put in on purpose.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from cluster_tools.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kubelet")]
 
-SEED = 20
+SEED = int(os.environ.get("KILL_LOOP_SEED", "20"))
 KILLS = 15
 FREEZES = 5
 CAPS = {"wide": 13, "narrow": 6, "single": 1}
