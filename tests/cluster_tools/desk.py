@@ -19,6 +19,7 @@ PLURALS = {
     "Task": ("taskq.dev", "v1alpha1", "tasks"),
     "TaskQueue": ("taskq.dev", "v1alpha1", "taskqueues"),
     "TaskTemplate": ("taskq.dev", "v1alpha1", "tasktemplates"),
+    "Schedule": ("taskq.dev", "v1alpha1", "schedules"),
     "Job": ("batch", "v1", "jobs"),
 }
 ENDS = ("Succeeded", "Failed", "Cancelled", "Expired")
@@ -68,6 +69,11 @@ class Desk:
     def queue(self, name: str, **spec: Any) -> Json:
         """Create a TaskQueue."""
         return self.create("TaskQueue", name, spec)
+
+    def schedule(self, name: str, *steps: Json, **spec: Any) -> Json:
+        """Create a Schedule of Tasks whose attempts do these steps."""
+        spec.setdefault("taskTemplate", {"spec": {"jobTemplate": job_template(*steps)}})
+        return self.create("Schedule", name, copy.deepcopy(spec))
 
     # --- look and change -------------------------------------------------------------------------------------------
 
@@ -120,6 +126,11 @@ class Desk:
         """The Jobs of a Task by attempt."""
         found = self.list("Job", f"taskq.dev/task={task}")
         return sorted(found, key=lambda job: int(job["metadata"]["labels"]["taskq.dev/attempt"]))
+
+    def tasks_of(self, schedule: str) -> list[Json]:
+        """The Tasks of a Schedule by name, which is by tick."""
+        found = self.list("Task", f"taskq.dev/schedule={schedule}")
+        return sorted(found, key=lambda task: str(task["metadata"]["name"]))
 
     def pods(self, task: str) -> list[Json]:
         """The pods of a Task."""

@@ -498,7 +498,157 @@ OF_A_QUEUE = (
 OF_A_SCHEDULE = (
     refused("schedule-name-too-long", "Schedule", {"metadata.name": "n" * 53}, "metadata.name", "at most 52"),
     refused("schedule-unknown-field", "Schedule", {"spec.schedule": "@hourly"}, "spec.schedule", "unknown field"),
-    refused("every-missing", "Schedule", {"spec.everySeconds": GONE}, "spec.everySeconds", REQUIRED),
+    refused("no-times", "Schedule", {"spec.everySeconds": GONE}, "spec", "exactly one of schedules"),
+    refused("two-kinds-of-times", "Schedule", {"spec.dailyTimes": ["03:00"]}, "spec", "exactly one of schedules"),
+    refused(
+        "cron-out-of-all-reason",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": ["0 0 1-100000000 * *"]},
+        "spec.schedules[0]",
+        "5 fields",
+    ),
+    refused(
+        "cron-four-fields",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": ["* * * *"]},
+        "spec.schedules[0]",
+        "5 fields",
+    ),
+    refused(
+        "cron-seven-fields",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": ["* * * * * * *"]},
+        "spec.schedules[0]",
+        "5 fields",
+    ),
+    refused(
+        "cron-empty", "Schedule", {"spec.everySeconds": GONE, "spec.schedules": [""]}, "spec.schedules[0]", "5 fields"
+    ),
+    refused(
+        "cron-zone-inside",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": ["TZ=UTC 0 3 * * *"]},
+        "spec.schedules[0]",
+        "5 fields",
+    ),
+    refused(
+        "cron-too-long",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": ["0 0 * * " + "1," * 256 + "1"]},
+        "spec.schedules[0]",
+        TOO_LONG.format(512),
+    ),
+    refused(
+        "no-schedules",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": []},
+        "spec.schedules",
+        "at least 1 items",
+    ),
+    refused(
+        "too-many-schedules",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.schedules": ["@daily"] * 17},
+        "spec.schedules",
+        "at most 16 items",
+    ),
+    refused(
+        "daily-times-no-time",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.dailyTimes": ["24:00"]},
+        "spec.dailyTimes[0]",
+        "should match",
+    ),
+    refused(
+        "too-many-daily-times",
+        "Schedule",
+        {"spec.everySeconds": GONE, "spec.dailyTimes": ["03:00"] * 97},
+        "spec.dailyTimes",
+        "at most 96 items",
+    ),
+    refused("time-zone-no-name", "Schedule", {"spec.timeZone": "../etc/passwd"}, "spec.timeZone", "should match"),
+    refused("dst-no-object", "Schedule", {"spec.dst": "Skip"}, "spec.dst", "must be of type object"),
+    refused("dst-gap-word", "Schedule", {"spec.dst": {"gap": "Twice"}}, "spec.dst.gap", "Unsupported value"),
+    refused(
+        "dst-overlap-word", "Schedule", {"spec.dst": {"overlap": "RunAfter"}}, "spec.dst.overlap", "Unsupported value"
+    ),
+    refused(
+        "schedule-start-no-time", "Schedule", {"spec.startTime": "tomorrow"}, "spec.startTime", "date-time|should match"
+    ),
+    refused(
+        "schedule-end-before-start",
+        "Schedule",
+        {"spec.startTime": "2026-01-02T00:00:00Z", "spec.endTime": "2026-01-01T00:00:00Z"},
+        "spec.endTime",
+        "must be after startTime",
+    ),
+    refused(
+        "start-delay-negative", "Schedule", {"spec.startDelaySeconds": -1}, "spec.startDelaySeconds", AT_LEAST.format(0)
+    ),
+    refused(
+        "jitter-over-a-day", "Schedule", {"spec.jitterSeconds": 86_401}, "spec.jitterSeconds", AT_MOST.format(86_400)
+    ),
+    refused(
+        "schedule-deadline-zero",
+        "Schedule",
+        {"spec.startingDeadlineSeconds": 0},
+        "spec.startingDeadlineSeconds",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "missed-run-policy-word",
+        "Schedule",
+        {"spec.missedRunPolicy": "Run"},
+        "spec.missedRunPolicy",
+        "Unsupported value",
+    ),
+    refused("catch-up-runs-zero", "Schedule", {"spec.maxCatchUpRuns": 0}, "spec.maxCatchUpRuns", AT_LEAST.format(1)),
+    refused(
+        "catch-up-runs-over-limit", "Schedule", {"spec.maxCatchUpRuns": 101}, "spec.maxCatchUpRuns", AT_MOST.format(100)
+    ),
+    refused(
+        "concurrency-policy-word",
+        "Schedule",
+        {"spec.concurrencyPolicy": "allow"},
+        "spec.concurrencyPolicy",
+        "Unsupported value",
+    ),
+    refused(
+        "skip-if-succeeded-zero",
+        "Schedule",
+        {"spec.skipIfSucceededWithinSeconds": 0},
+        "spec.skipIfSucceededWithinSeconds",
+        AT_LEAST.format(1),
+    ),
+    refused("on-suspend-word", "Schedule", {"spec.onSuspend": "Drop"}, "spec.onSuspend", "Unsupported value"),
+    refused(
+        "suspend-after-no-failure",
+        "Schedule",
+        {"spec.suspendAfterConsecutiveFailures": 0},
+        "spec.suspendAfterConsecutiveFailures",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "lookahead-over-a-month",
+        "Schedule",
+        {"spec.lookaheadSeconds": 2_678_401},
+        "spec.lookaheadSeconds",
+        AT_MOST.format(2_678_400),
+    ),
+    refused(
+        "successful-history-over-limit",
+        "Schedule",
+        {"spec.successfulTasksHistoryLimit": 101},
+        "spec.successfulTasksHistoryLimit",
+        AT_MOST.format(100),
+    ),
+    refused(
+        "failed-history-negative",
+        "Schedule",
+        {"spec.failedTasksHistoryLimit": -1},
+        "spec.failedTasksHistoryLimit",
+        AT_LEAST.format(0),
+    ),
     refused("every-zero", "Schedule", {"spec.everySeconds": 0}, "spec.everySeconds", AT_LEAST.format(1)),
     refused(
         "every-too-long",
@@ -766,6 +916,20 @@ QUEUE_DEFAULTS = {
     "ordering": "PriorityThenTime",
     "priorityOrder": "HighestFirst",
 }
+SCHEDULE_DEFAULTS = {
+    "timeZone": "Etc/UTC",
+    "dst": {"gap": "RunAfter", "overlap": "Once"},
+    "startDelaySeconds": 0,
+    "jitterSeconds": 0,
+    "missedRunPolicy": "RunOnce",
+    "maxCatchUpRuns": 10,
+    "concurrencyPolicy": "Forbid",
+    "suspend": False,
+    "onSuspend": "DropPending",
+    "lookaheadSeconds": 7200,
+    "successfulTasksHistoryLimit": 3,
+    "failedTasksHistoryLimit": 1,
+}
 
 
 class Accepted(NamedTuple):
@@ -781,7 +945,16 @@ ACCEPTED = (
     Accepted("smallest-task", "Task", {}, {"spec": {**BASES["Task"]["spec"], "suspend": False}}),
     Accepted("smallest-queue", "TaskQueue", {}, {"spec": QUEUE_DEFAULTS}),
     Accepted("queue-without-spec", "TaskQueue", {"spec": GONE}, {"spec": QUEUE_DEFAULTS}),
-    Accepted("smallest-schedule", "Schedule", {}, {"spec.suspend": False}),
+    Accepted("smallest-schedule", "Schedule", {}, {f"spec.{name}": value for name, value in SCHEDULE_DEFAULTS.items()}),
+    Accepted(
+        "cron-of-every-sort",
+        "Schedule",
+        {
+            "spec.everySeconds": GONE,
+            "spec.schedules": ["*/5 0-30/10 3,15 L jan-MAR ?", "0 0 * * fri#2", "0 0 15W * *", "@hourly"],
+        },
+        {},
+    ),
     Accepted("smallest-template", "TaskTemplate", {}, {"spec": BASES["TaskTemplate"]["spec"]}),
     Accepted("task-name-at-limit", "Task", {"metadata.name": "n" * 63}, {}),
     Accepted("task-name-with-dots", "Task", {"metadata.name": "report.2026-01.eu"}, {}),

@@ -12,8 +12,9 @@ import msgspec
 
 from taskq.clock import Clock
 from taskq.cluster.session import Api
+from taskq.cluster.store import Known
 from taskq.cluster.waker import Waker
-from taskq.domain.model import Task, stamp
+from taskq.domain.model import stamp
 from taskq.errors import RequestError
 from taskq.resources.common import API_VERSION
 
@@ -41,12 +42,12 @@ class Events:
         self._waker = Waker()
         self._sent = 0
 
-    def emit(self, task: Task, reason: str, message: str, *, warning: bool) -> None:
-        """Tell about a Task."""
+    def emit(self, about: Known, reason: str, message: str, *, warning: bool, kind: str = "Task") -> None:
+        """Tell about an object of TaskQ."""
         if not self._per_second:
             return
         now = self._clock.now()
-        meta = task.metadata
+        meta = about.metadata
         self._sent += 1
         digest = hashlib.sha256(f"{meta.uid}/{now}/{self._sent}".encode()).hexdigest()[:16]
         self._waiting.append(
@@ -56,7 +57,7 @@ class Events:
                 "metadata": {"name": f"{meta.name}.{digest}", "namespace": meta.namespace},
                 "involvedObject": {
                     "apiVersion": API_VERSION,
-                    "kind": "Task",
+                    "kind": kind,
                     "name": meta.name,
                     "namespace": meta.namespace,
                     "uid": meta.uid,

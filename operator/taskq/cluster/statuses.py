@@ -18,8 +18,8 @@ _encode = msgspec.json.Encoder().encode
 
 async def write_status(
     api: Api, store: Store[T], decode: Callable[[bytes], T], plural: str, obj: T, patch: Mapping[str, object]
-) -> None:
-    """Patch the status of the very version that was decided on, and take in what the answer shows.
+) -> bool:
+    """Patch the status of the very version that was decided on, take in what the answer shows, say whether it stands.
 
     An object that is gone or changed meanwhile is left alone: the watch tells, and the next round writes. Raises
     :class:`taskq.errors.RequestError` on anything else.
@@ -28,5 +28,7 @@ async def write_status(
     body = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}, "status": patch}
     path = f"{TASKS}/namespaces/{meta.namespace}/{plural}/{meta.name}/status"
     reply = await api.request("PATCH", path, body=_encode(body), content_type=MERGE_PATCH)
-    if reply.status not in (404, 409):
-        store.apply(decode(reply.checked().body))
+    if reply.status in (404, 409):
+        return False
+    store.apply(decode(reply.checked().body))
+    return True

@@ -17,7 +17,6 @@ from taskq.domain.model import (
     Pod,
     Queue,
     QueueStatus,
-    Schedule,
     SlimMetadata,
     Task,
     TaskSpec,
@@ -135,7 +134,6 @@ _task = msgspec.json.Decoder(Task)
 _minimal = msgspec.json.Decoder(_Minimal)
 _kept = msgspec.json.Decoder(_Kept)
 _template = msgspec.json.Decoder(Template)
-_schedule = msgspec.json.Decoder(Schedule)
 decode_job = msgspec.json.Decoder(Job).decode
 decode_pod = msgspec.json.Decoder(Pod).decode
 _queue = msgspec.json.Decoder(Queue)
@@ -190,10 +188,3 @@ def decode_template(raw: bytes) -> Template:
     template = _template.decode(raw)
     template.raw = bytes(raw)
     return template
-
-
-def decode_schedule(raw: bytes) -> Schedule:
-    """A Schedule with its document."""
-    schedule = _schedule.decode(raw)
-    schedule.raw = bytes(raw)
-    return schedule

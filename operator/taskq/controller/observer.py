@@ -11,9 +11,14 @@ from taskq.domain import policy
 from taskq.domain.actions import Launch, Note, WriteStatus
 from taskq.domain.model import Job, Key, Task, seconds
 from taskq.domain.reasons import Reason
+from taskq.domain.schedules.objects import Schedule
+from taskq.domain.schedules.spec import SKIP_MEANINGS, LedgerEntry, Skip
 from taskq.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+
+WORTH_AN_EVENT = (Skip.MISSED, Skip.DEADLINE, Skip.QUEUE_FULL, Skip.TOO_MANY, Skip.NAME_TAKEN, Skip.BAD_BACKFILL)
+"""Skips that somebody may have to act on; the others are what the Schedule asks for, and stand in its ledger."""
 
 
 class Observer:
@@ -72,6 +77,23 @@ class Observer:
         if note.result:
             ran = outcome.ended - (_first_start(task) or outcome.started or outcome.ended) if outcome else None
             self._metrics.task_finished(*queue, note.result, ran)
+
+    def schedule_ran(self, schedule: Schedule, entry: LedgerEntry) -> None:
+        """A run of a Schedule was started, or ticks were skipped."""
+        meta = schedule.metadata
+        self._metrics.schedule_ran(meta.namespace, entry.reason or entry.result, entry.count)
+        if entry.reason in WORTH_AN_EVENT:
+            meaning = entry.message or SKIP_MEANINGS[entry.reason]
+            text = f"{entry.count} from {entry.scheduled_time:%Y-%m-%dT%H:%M:%SZ} skipped: {meaning}"
+            self._events.emit(schedule, entry.reason, text, warning=True, kind="Schedule")
+
+    def schedule_missed(self, schedule: Schedule, count: int) -> None:
+        """Ticks were missed, or given up, and are not made up for."""
+        self._metrics.schedule_missed_runs.labels(schedule.metadata.namespace).inc(count)
+
+    def schedule_lagged(self, seconds: float) -> None:
+        """The Task of a tick was created so long after its moment."""
+        self._metrics.schedule_lag.observe(seconds)
 
     def conflicted(self) -> None:
         """A status write met a newer version of its Task."""

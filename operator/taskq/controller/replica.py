@@ -14,6 +14,7 @@ from taskq.cluster.events import Events
 from taskq.cluster.informer import Informer, ObjectId, Source
 from taskq.cluster.lease import Lease
 from taskq.cluster.retention import Retention
+from taskq.cluster.scheduled import decode_schedule, decode_scheduled_task
 from taskq.cluster.session import Api
 from taskq.cluster.store import (
     Known,
@@ -22,7 +23,6 @@ from taskq.cluster.store import (
     decode_job,
     decode_pod,
     decode_queue,
-    decode_schedule,
     decode_template,
 )
 from taskq.controller.dispatcher import Dispatcher
@@ -32,9 +32,9 @@ from taskq.controller.schedules import Schedules
 from taskq.controller.templates import Templates
 from taskq.domain import policy
 from taskq.domain.board import Board, Limits
-from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Schedule, Task, Template
+from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task, Template
 from taskq.observability.metrics import Metrics, QueueFacts
-from taskq.resources.common import DEFAULT_QUEUE, LABEL_TASK
+from taskq.resources.common import DEFAULT_QUEUE, LABEL_SCHEDULE, LABEL_TASK
 from taskq.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -66,10 +66,8 @@ class Operator:
         self.board = Board(_limits(settings))
         self.queues: Store[Queue] = Store(self._on_queue)
         self.templates: Store[Template] = Store(self._on_template)
-        self.schedules: Store[Schedule] = Store(self._on_schedule)
         self.stores = Stores(tasks=Store(self._on_task), jobs=Store(self._on_job), pods=Store(self._on_pod))
         self._decode_task = TaskDecoder(settings.raw_limit_bytes)
-        self.informers = list(self._make_informers())
         self._retention = Retention(
             api,
             clock,
@@ -81,6 +79,16 @@ class Operator:
         )
         self._events = Events(api, clock, per_second=settings.events_per_second)
         self._observer = Observer(metrics, self._events, self._retention, clock)
+        self._scheduling = Schedules(
+            api,
+            clock,
+            self.stores.tasks,
+            self._observer,
+            may_write=self._may_write,
+            create_timeout=settings.create_timeout_seconds,
+            request_timeout=settings.request_timeout_seconds,
+        )
+        self.informers = list(self._make_informers())
         self.effects = Effects(
             api,
             self.board,
@@ -104,7 +112,6 @@ class Operator:
             may_write=self._may_write,
             every_seconds=settings.queue_status_seconds,
         )
-        self._scheduling = Schedules(api, self.schedules, self.stores.tasks, clock, may_write=self._may_write)
         self._trying = Templates(api, self.templates, clock, may_write=self._may_write)
         metrics.feed(queues=self._queue_facts, informers=lambda: self.informers)
         self._leading = False
@@ -204,7 +211,9 @@ class Operator:
             yield "taskqueues", self._inform(Source(TASKS, "taskqueues", namespace), decode_queue, self.queues)
             templates = Source(TASKS, "tasktemplates", namespace)
             yield "tasktemplates", self._inform(templates, decode_template, self.templates)
-            yield "schedules", self._inform(Source(TASKS, "schedules", namespace), decode_schedule, self.schedules)
+            schedules, scheduled = self._scheduling.schedules, Source(TASKS, "tasks", namespace, LABEL_SCHEDULE)
+            yield "scheduled tasks", self._inform(scheduled, decode_scheduled_task, self._scheduling.tasks)
+            yield "schedules", self._inform(Source(TASKS, "schedules", namespace), decode_schedule, schedules)
 
     def _inform(self, source: Source, decode: Callable[[bytes], T], store: Store[T]) -> Informer[T]:
         settings = self._settings
@@ -251,9 +260,6 @@ class Operator:
         self.board.on_template(old, new)
         self.dispatcher.wake()
         self._trying.wake()
-
-    def _on_schedule(self, _old: Schedule | None, _new: Schedule | None) -> None:
-        self._scheduling.wake()
 
     def _rules_of(self, key: Key) -> QueueSpec:
         return policy.spec_of(self.queues.get(key))

@@ -391,35 +391,6 @@ class Template(_Facts):
     raw: bytes = b""
 
 
-# --- Schedule -----------------------------------------------------------------------------------------------------
-
-
-class ScheduleSpec(_Facts):
-    """When Tasks are created; the Task itself is read from the raw manifest."""
-
-    every_seconds: int
-    suspend: bool = False
-
-
-class ScheduleStatus(_Facts):
-    """What TaskQ wrote about a Schedule."""
-
-    observed_generation: int = -1
-    conditions: tuple[Condition, ...] = ()
-    last_schedule_time: datetime | None = None
-    next_schedule_time: datetime | None = None
-    last_task_name: str = ""
-
-
-class Schedule(_Facts):
-    """A Schedule."""
-
-    metadata: Metadata
-    spec: ScheduleSpec
-    status: ScheduleStatus = msgspec.field(default_factory=ScheduleStatus)
-    raw: bytes = b""
-
-
 # --- Job and Pod --------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from prometheus_client.registry import Collector
 from taskq import __version__
 from taskq.clock import Clock
 from taskq.domain.reasons import Reason
+from taskq.domain.schedules.spec import Result, Skip
 from taskq.resources.common import TERMINAL_PHASES, AttemptReason
 
 OTHER = "__other__"
@@ -49,7 +50,9 @@ DECISION_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 LAUNCH_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1)
 LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG_EVERY_SECONDS = 0.25
+TICK_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
+RUNS = (Result.STARTED, *Skip)
 RESULTS = tuple(phase.lower() for phase in TERMINAL_PHASES)
 REFUSALS = (Reason.JOB_REFUSED, Reason.QUOTA_EXCEEDED, Reason.FORBIDDEN, Reason.JOB_NAME_TAKEN)
 
@@ -119,6 +122,7 @@ class Metrics:
         self._standing = _Standing()
         self._define_queues()
         self._define_tasks()
+        self._define_schedules()
         self._define_operator()
         self.registry.register(self._standing)
         ProcessCollector(registry=self.registry)
@@ -183,6 +187,24 @@ class Metrics:
             RUN_SECONDS,
             *QUEUE,
             "result",
+        )
+
+    def _define_schedules(self) -> None:
+        self.schedule_runs = self._counter(
+            "taskq_schedule_runs_total",
+            f"Runs of Schedules: Started, or why they were skipped: {_list(Skip)}.",
+            "namespace",
+            "result",
+        )
+        self.schedule_missed_runs = self._counter(
+            "taskq_schedule_missed_runs_total",
+            "Ticks of Schedules that were missed or given up, and not made up for.",
+            "namespace",
+        )
+        self.schedule_lag = self._histogram(
+            "taskq_schedule_lag_seconds",
+            "From the moment of a tick, jitter included, to the creation of its Task.",
+            TICK_SECONDS,
         )
 
     def _define_operator(self) -> None:
@@ -332,6 +354,10 @@ class Metrics:
         if run_seconds is not None:
             self.task_run.labels(*labels).observe(max(0.0, run_seconds))
 
+    def schedule_ran(self, namespace: str, result: str, count: int) -> None:
+        """Runs of a Schedule were started or skipped."""
+        self.schedule_runs.labels(namespace, _bounded(result, RUNS)).inc(count)
+
     # What happens to the operator. The other metrics are used as they are: `metrics.leader.set(1)`.
 
     def api_request(self, verb: str, resource: str, code: str, seconds: float) -> None:
@@ -457,14 +483,21 @@ exist, are counted together under `namespace="__other__"`, `queue="__other__"`. 
 """
 
 
+def _part(family: Family) -> str:
+    """The part of the reference page that a metric stands in."""
+    if "queue" in family.labels:
+        return "queue"
+    return "schedule" if family.name.startswith("taskq_schedule_") else "operator"
+
+
 def reference() -> str:
     """The reference page, docs/reference/metrics.md."""
     lines = [REFERENCE_HEAD]
     families = Metrics().families
-    for title, of_queues in (("Queues and Tasks", True), ("The operator", False)):
+    for title, wanted in (("Queues and Tasks", "queue"), ("Schedules", "schedule"), ("The operator", "operator")):
         lines += [f"## {title}", "", "| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
         for family in families:
-            if ("queue" in family.labels) is of_queues:
+            if _part(family) == wanted:
                 labels = ", ".join(f"`{label}`" for label in family.labels)
                 bounds = f" Buckets: {', '.join(f'{b:g}' for b in family.buckets)}." if family.buckets else ""
                 lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.meaning}{bounds} |")

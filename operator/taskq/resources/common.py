@@ -17,6 +17,11 @@ LABEL_TASK = f"{GROUP}/task"
 LABEL_SCHEDULE = f"{GROUP}/schedule"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 
+RUN_NOW_ANNOTATION = f"{GROUP}/run-now"
+"""On a Schedule: any new value asks for one run now."""
+BACKFILL_ANNOTATION = f"{GROUP}/backfill"
+"""On a Schedule: FROM/TO, an interval in the past whose ticks shall run."""
+
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_CONCURRENCY = 10
 DEFAULT_PRIORITY = 0
@@ -59,6 +64,34 @@ MAX_ATTEMPTS_KEPT = 10
 MAX_IGNORED_ATTEMPTS = 20
 RESULT_MAX_BYTES = 4_096
 """What the kubelet keeps of a termination message."""
+# Schedules
+MAX_SCHEDULES = 16
+"""Cron expressions in one Schedule: each costs a look at every tick."""
+MAX_DAILY_TIMES = 96
+"""One for each quarter of an hour; who needs more has an interval."""
+MAX_EXPRESSION_LENGTH = 512
+"""Longer than every minute and every second written out one by one."""
+MAX_ZONE_LENGTH = 64
+MAX_CATCH_UP_RUNS = 100
+DEFAULT_CATCH_UP_RUNS = 10
+DEFAULT_LOOKAHEAD_SECONDS = 7_200
+MAX_LOOKAHEAD_SECONDS = 2_678_400
+"""31 days: what is counted at every tick must stay cheap."""
+MAX_JITTER_SECONDS = 86_400
+MAX_HISTORY = 100
+MAX_FAILURES = 1_000
+DEFAULT_TIME_ZONE = "Etc/UTC"
+MAX_UPCOMING = 20
+MAX_LEDGER = 20
+MAX_UNFINISHED = 100
+"""Unfinished runs of one Schedule under ``Allow``: with a hundred of them, another one mends nothing, and etcd is
+spared a Schedule that fires every second Tasks that never end."""
+MAX_QUEUED = 100
+"""Runs that wait for their turn: those of ``Queue``, of catching up, and of a backfill."""
+MAX_TOKEN_LENGTH = 128
+DEFAULT_SUCCESSFUL_HISTORY = 3
+DEFAULT_FAILED_HISTORY = 1
+
 UNOBSERVED_GENERATION = -1
 """Written as the default, so that a brand-new object counts as in progress and not as ready (kstatus)."""
 
@@ -151,6 +184,44 @@ class PriorityOrder(StrEnum):
 
     HIGHEST_FIRST = "HighestFirst"
     LOWEST_FIRST = "LowestFirst"
+
+
+class Concurrency(StrEnum):
+    """What a run does when another one of the same Schedule is unfinished."""
+
+    ALLOW = "Allow"
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+    QUEUE = "Queue"
+
+
+class MissedRuns(StrEnum):
+    """What becomes of ticks at which no operator was there to act."""
+
+    SKIP = "Skip"
+    RUN_ONCE = "RunOnce"
+    RUN_ALL = "RunAll"
+
+
+class DstGap(StrEnum):
+    """What becomes of a time of day that a change of clocks leaves out."""
+
+    RUN_AFTER = "RunAfter"
+    SKIP = "Skip"
+
+
+class DstOverlap(StrEnum):
+    """What becomes of a time of day that a change of clocks shows twice."""
+
+    ONCE = "Once"
+    TWICE = "Twice"
+
+
+class OnSuspend(StrEnum):
+    """What a suspension does to what has not started."""
+
+    DROP_PENDING = "DropPending"
+    KEEP = "Keep"
 
 
 class ConditionStatus(StrEnum):

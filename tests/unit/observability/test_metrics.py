@@ -30,6 +30,9 @@ NAMES = {
     "taskq_task_wait_duration_seconds": "histogram",
     "taskq_task_startup_duration_seconds": "histogram",
     "taskq_task_run_duration_seconds": "histogram",
+    "taskq_schedule_runs_total": "counter",
+    "taskq_schedule_missed_runs_total": "counter",
+    "taskq_schedule_lag_seconds": "histogram",
     "taskq_status_write_conflicts_total": "counter",
     "taskq_decision_duration_seconds": "histogram",
     "taskq_completion_to_launch_seconds": "histogram",
@@ -331,6 +334,8 @@ def test_the_reference_page_is_complete(metrics):
     rows = re.findall(r"(?m)^\| `(\w+)` \| (\w+) \| (.*?) \|", page)
     told = {name: (kind, frozenset(re.findall(r"\w+", labels))) for name, kind, labels in rows}
     everything(metrics)
+    metrics.schedule_ran("a", "Started", 1)
+    metrics.schedule_missed_runs.labels("a").inc()
     metrics.api_request("create", "jobs", "201", 0.1)
     watched = Watched(Counter(ADDED=1), Counter(expired=1), 1)
     metrics.feed(queues=lambda: [facts()], informers=lambda: [("tasks", watched)])

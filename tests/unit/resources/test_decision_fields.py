@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from taskq.domain import model as decision
 from taskq.domain.reasons import Reason
-from taskq.resources import common, policy, task, task_queue
+from taskq.domain.schedules import spec as when
+from taskq.resources import common, policy, schedule, task, task_queue
 from taskq.resources.base import TIME_PATTERN
 
 PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
@@ -29,6 +30,12 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task_queue.RateLimit, decision.RateLimit, set()),
     (task_queue.RetentionLimits, decision.RetentionLimits, set()),
     (task_queue.ParentRef, decision.ParentRef, set()),
+    (schedule.ScheduleSpec, when.ScheduleSpec, {"taskTemplate"}),
+    (schedule.Dst, when.Dst, set()),
+    (schedule.ScheduleStatus, when.ScheduleStatus, set()),
+    (schedule.ScheduledRun, when.Run, set()),
+    (schedule.LedgerEntry, when.LedgerEntry, set()),
+    (schedule.Suspension, when.Suspension, set()),
 ]
 WRITTEN = [
     (task.TaskStatus, decision.TaskStatus),
@@ -65,6 +72,23 @@ def test_both_have_the_same_defaults(written: type[BaseModel]) -> None:
     assert msgspec.convert(filled, read) == read()
 
 
+def test_a_schedule_has_the_same_defaults_in_both() -> None:
+    """Of the times alone: which Task is created has no default."""
+    filled = {
+        field.alias or name: field.get_default()
+        for name, field in schedule.ScheduleSpec.model_fields.items()
+        if not field.is_required() and field.get_default() is not None
+    }
+    filled["dst"] = filled["dst"].model_dump(mode="json")
+    assert msgspec.convert({name: _plain(value) for name, value in filled.items()}, when.ScheduleSpec) == (
+        when.ScheduleSpec()
+    )
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, "value", value)
+
+
 @pytest.mark.parametrize(
     ("words", "literal"),
     [
@@ -75,6 +99,11 @@ def test_both_have_the_same_defaults(written: type[BaseModel]) -> None:
         (common.QueueState, decision.QueueSpec.__annotations__["state"]),
         (common.Ordering, decision.QueueSpec.__annotations__["ordering"]),
         (common.PriorityOrder, decision.QueueSpec.__annotations__["priority_order"]),
+        (common.Concurrency, when.ScheduleSpec.__annotations__["concurrency_policy"]),
+        (common.MissedRuns, when.ScheduleSpec.__annotations__["missed_run_policy"]),
+        (common.OnSuspend, when.ScheduleSpec.__annotations__["on_suspend"]),
+        (common.DstGap, when.Dst.__annotations__["gap"]),
+        (common.DstOverlap, when.Dst.__annotations__["overlap"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

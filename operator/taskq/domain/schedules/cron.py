@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from croniter import CroniterError, croniter
 
-from taskq.domain.schedules.spec import MAX_EXPRESSION_LENGTH
 from taskq.errors import TaskQError
+from taskq.resources.common import MAX_EXPRESSION_LENGTH
 
 DAY = 86_400
 HOUR = 3_600

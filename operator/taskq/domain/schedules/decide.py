@@ -35,9 +35,6 @@ from taskq.domain.schedules.cron import ScheduleFieldError
 from taskq.domain.schedules.describe import describe
 from taskq.domain.schedules.runs import Action, Runs, TaskFact, replace, run_now_name, tick_name
 from taskq.domain.schedules.spec import (
-    MAX_QUEUED,
-    MAX_TOKEN_LENGTH,
-    MAX_UPCOMING,
     LedgerEntry,
     Run,
     ScheduleSpec,
@@ -50,6 +47,7 @@ from taskq.domain.schedules.spec import (
 )
 from taskq.domain.schedules.ticks import Plan, compile_plan, fire_time, schedule_hash
 from taskq.domain.status import State, conditions
+from taskq.resources.common import MAX_QUEUED, MAX_TOKEN_LENGTH, MAX_UPCOMING
 
 BLOCKED_RECHECK_SECONDS = 10.0
 """While a run keeps others from starting, their ticks are written down this often and not one by one. It must be less
@@ -315,9 +313,20 @@ def _written(view: ScheduleView, runs: Runs, plan: Plan | None, fault: str, hand
 def _upcoming(view: ScheduleView, plan: Plan, handled: int, now: float) -> tuple[tuple[datetime, ...], int]:
     after = math.floor(now) if _is_refused(view, now) else handled
     until = math.floor(now) + view.spec.lookahead_seconds
-    few = plan.first_few(after, until, MAX_UPCOMING)
+    few = _next_few(view, plan, after, until)
     count = len(few) if len(few) < MAX_UPCOMING else plan.how_many(after, until)
     return tuple(at(tick) for tick in few), count
+
+
+def _next_few(view: ScheduleView, plan: Plan, after: int, until: int) -> list[int]:
+    """The next ticks; those that stand in the status already, of the same times, are not computed again."""
+    status = view.status
+    known: list[int] = []
+    if status.schedule_hash == schedule_hash(view.spec):
+        known = [int(time.timestamp()) for time in status.upcoming if after < time.timestamp() <= until]
+    if not known or plan.following(after) != known[0]:
+        return plan.first_few(after, until, MAX_UPCOMING)
+    return known + plan.first_few(known[-1], until, MAX_UPCOMING - len(known))
 
 
 def _states(

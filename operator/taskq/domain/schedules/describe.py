@@ -8,6 +8,7 @@ the condition says why.
 from __future__ import annotations
 
 import calendar
+from functools import lru_cache
 
 from taskq.domain.schedules import cron
 from taskq.domain.schedules.cron import ScheduleFieldError
@@ -23,6 +24,7 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth")
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
+@lru_cache(maxsize=4096)
 def describe(spec: ScheduleSpec) -> str:
     """The times of a Schedule in plain words, or an empty text when they can't be read."""
     try:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from taskq.domain.schedules.cron import DAY, ScheduleFieldError, quoted
-from taskq.domain.schedules.spec import MAX_ZONE_LENGTH
+from taskq.resources.common import MAX_ZONE_LENGTH
 
 FIELD = "spec.timeZone"
 

@@ -19,20 +19,8 @@ import msgspec
 
 from taskq.domain.model import TERMINAL_PHASES
 from taskq.domain.schedules.catchup import skipped_row
-from taskq.domain.schedules.spec import (
-    MAX_LEDGER,
-    MAX_QUEUED,
-    MAX_UNFINISHED,
-    LedgerEntry,
-    Result,
-    Run,
-    ScheduleSpec,
-    ScheduleStatus,
-    Skip,
-    Trigger,
-    at,
-    epoch,
-)
+from taskq.domain.schedules.spec import LedgerEntry, Result, Run, ScheduleSpec, ScheduleStatus, Skip, Trigger, at, epoch
+from taskq.resources.common import MAX_LEDGER, MAX_QUEUED, MAX_UNFINISHED
 
 S = TypeVar("S", bound=msgspec.Struct)
 MAKES_UP = (Trigger.CATCH_UP, Trigger.BACKFILL)

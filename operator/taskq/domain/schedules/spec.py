@@ -13,44 +13,15 @@ from typing import Literal
 import msgspec
 
 from taskq.domain.model import Condition
-
-MAX_SCHEDULES = 16
-"""Cron expressions in one Schedule: each costs a look at every tick."""
-MAX_DAILY_TIMES = 96
-"""One for each quarter of an hour; who needs more has an interval."""
-MAX_EXPRESSION_LENGTH = 512
-"""Longer than every minute and every second written out one by one."""
-MAX_ZONE_LENGTH = 64
-MAX_CATCH_UP_RUNS = 100
-DEFAULT_CATCH_UP_RUNS = 10
-DEFAULT_LOOKAHEAD_SECONDS = 7_200
-MAX_UPCOMING = 20
-MAX_LEDGER = 20
-MAX_UNFINISHED = 100
-"""Unfinished runs of one Schedule under ``Allow``: with a hundred of them, another one mends nothing, and etcd is
-spared a Schedule that fires every second Tasks that never end."""
-MAX_QUEUED = 100
-"""Runs that wait for their turn: those of ``Queue``, of catching up, and of a backfill."""
-MAX_TOKEN_LENGTH = 128
-DEFAULT_SUCCESSFUL_HISTORY = 3
-DEFAULT_FAILED_HISTORY = 1
-
-
-class Concurrency(StrEnum):
-    """What a run does when another one of the same Schedule is unfinished."""
-
-    ALLOW = "Allow"
-    FORBID = "Forbid"
-    REPLACE = "Replace"
-    QUEUE = "Queue"
-
-
-class MissedRuns(StrEnum):
-    """What becomes of ticks at which no operator was there to act."""
-
-    SKIP = "Skip"
-    RUN_ONCE = "RunOnce"
-    RUN_ALL = "RunAll"
+from taskq.resources.common import (
+    DEFAULT_CATCH_UP_RUNS,
+    DEFAULT_FAILED_HISTORY,
+    DEFAULT_LOOKAHEAD_SECONDS,
+    DEFAULT_SUCCESSFUL_HISTORY,
+    DEFAULT_TIME_ZONE,
+    MAX_QUEUED,
+    MAX_UNFINISHED,
+)
 
 
 class Trigger(StrEnum):
@@ -126,7 +97,7 @@ class ScheduleSpec(_Value, frozen=True):
     schedules: tuple[str, ...] = ()
     every_seconds: int | None = None
     daily_times: tuple[str, ...] = ()
-    time_zone: str = "Etc/UTC"
+    time_zone: str = DEFAULT_TIME_ZONE
     dst: Dst = Dst()
     start_delay_seconds: int = 0
     start_time: datetime | None = None

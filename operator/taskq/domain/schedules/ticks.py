@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -18,7 +19,8 @@ import msgspec
 from taskq.domain.schedules import instants
 from taskq.domain.schedules.cron import DAY, Days, Listed, ScheduleFieldError, Walls, parse, quoted
 from taskq.domain.schedules.instants import Piece
-from taskq.domain.schedules.spec import MAX_DAILY_TIMES, MAX_SCHEDULES, Dst, ScheduleSpec, epoch
+from taskq.domain.schedules.spec import Dst, ScheduleSpec, epoch
+from taskq.resources.common import MAX_DAILY_TIMES, MAX_SCHEDULES
 
 HORIZON_SECONDS = 48 * 366 * DAY
 """How far ahead a tick is looked for: the rarest day, a 29 February on a given weekday, comes within 40 years."""
@@ -267,6 +269,7 @@ def time_of_day(text: str, index: int = 0) -> int:
     return hour * 3600 + minute * 60 + second
 
 
+@lru_cache(maxsize=4096)
 def schedule_hash(spec: ScheduleSpec) -> str:
     """A short hash of the fields that say when: an edit of any other field moves no tick."""
     timing = (
