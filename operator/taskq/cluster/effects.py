@@ -175,8 +175,7 @@ class Effects:
                 continue
             if body is None:
                 return self._refuse(launch, Reason.TEMPLATE_NOT_FOUND, "")
-            if not self._may_write():
-                self._observer.late_post()
+            if not self._may_post(launch):  # reading the manifest took its time
                 return self._board.not_launched(launch, None, self._clock.now())
             self._observer.posting(launch)
             try:
@@ -201,6 +200,12 @@ class Effects:
             if job:
                 return self._launched(launch, task, job, fresh=False)
         return None
+
+    def _may_post(self, launch: Launch) -> bool:
+        if not self._may_write():
+            self._observer.late_post()
+            return False
+        return self._board.still_wanted(launch)
 
     async def _answered(self, launch: Launch, reply: Reply, tries: int) -> tuple[Job | None, bool]:
         """What a refusal means: the Job if it is there already, and whether the launch is over."""

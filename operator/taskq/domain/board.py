@@ -365,6 +365,8 @@ class Board:
         entry = self.entries.get(launch.uid)
         if entry is None or entry.task.is_terminal or entry.task.metadata.deletion_timestamp:
             return False
+        if launch.job in self._ghosts or entry.gone_job == launch.job:  # it was made, seen, and deleted meanwhile
+            return False
         spec = entry.task.spec
         return not spec.cancellation and not spec.suspend and entry.task.current_attempt == launch.attempt
 
