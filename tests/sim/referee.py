@@ -5,6 +5,7 @@ The referee sees the server's truth and no operator's memory; only for rule 4 it
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter, defaultdict
 from datetime import datetime
@@ -24,7 +25,11 @@ JOB_NAME = "batch.kubernetes.io/job-name"
 QUEUE, ATTEMPT = "taskq.dev/queue", "taskq.dev/attempt"
 
 
-class Broken(AssertionError):
+JUST_NOW_SECONDS = 2.0
+"""A Task whose refusal has only just passed may stand out of the order while a write about it is tried again."""
+
+
+class Broken(AssertionError):  # noqa: N818 - a verdict
     """A rule was broken."""
 
 
@@ -277,15 +282,20 @@ class Judge(Referee):
 def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
     """Whether a Task could have been started, as far as its operator knew; in doubt, not."""
     entry = board.entries.get(task.metadata.uid)
-    if entry is None or entry.busy or (entry.refusal and entry.refusal.until > now):
+    if entry is None or entry.busy or (entry.refusal and entry.refusal.until > now - JUST_NOW_SECONDS):
         return False
     status, spec = task.status, task.spec
     if status.phase in ENDS or task.metadata.deletion_timestamp or spec.cancellation or spec.suspend:
         return False
     settled = status.attempts[-1].number if status.attempts else 0
-    if status.attempt > settled or any(uid == task.metadata.uid for uid in _owners(board)) or entry.gone_job:
+    if status.attempt > settled or task.metadata.uid in _owners(board) or entry.gone_job:
         return False
-    if _due(task) > now or (spec.template_ref and Key(task.metadata.namespace, spec.template_ref.name) not in board.templates):
+    digest = hashlib.sha256(f"{task.metadata.uid}/{settled + 1}".encode()).hexdigest()[:12]
+    if any(ghost.name.endswith(digest) for ghost in board._ghosts):  # pods of an earlier Job of this name still run
+        return False
+    if _due(task) > now:
+        return False
+    if spec.template_ref and Key(task.metadata.namespace, spec.template_ref.name) not in board.templates:
         return False
     limit = spec.starting_deadline_seconds
     limit = rules.task_defaults.starting_deadline_seconds if limit is None else limit

@@ -181,15 +181,17 @@ class SimApi:
             return self._loop.outside(0, self._caller.crash)
         if call.method != "GET" and self._hit("server error after"):
             reply = Refused(504, "Timeout", "request did not complete within the allotted timeout").reply()
-        elif call.method == "POST" and self._hit("POST ambiguous"):
-            reply = None
-        elif call.method == "PATCH" and call.path.endswith("/status") and self._hit("status PATCH ambiguous"):
+        elif (call.method == "POST" and self._hit("POST ambiguous")) or (
+            call.method == "PATCH" and call.path.endswith("/status") and self._hit("status PATCH ambiguous")
+        ):
             reply = None
         return self._loop.outside(back, self._answer, call, reply)
 
     def _answer(self, call: Call, reply: Reply | None) -> None:
         if not (reply and reply.ok and call.method == "GET") and "/leases" not in call.path:
-            self._dice.say(f"  {call.name}: {reply.status if reply else 'no answer'} to {call.method} {call.path[-60:]}")
+            self._dice.say(
+                f"  {call.name}: {reply.status if reply else 'no answer'} to {call.method} {call.path[-60:]}"
+            )
         if not call.answer.done():
             call.answer.set_result(reply)
 

@@ -174,9 +174,7 @@ class Server:
 
     def every(self, resource: str, namespace: str | None = None) -> Iterator[tuple[Key, Kept]]:
         """The objects of a kind, as they are now."""
-        return (
-            (key, kept) for key, kept in list(self.objects[resource].items()) if namespace in (None, key.namespace)
-        )
+        return ((key, kept) for key, kept in list(self.objects[resource].items()) if namespace in (None, key.namespace))
 
     def list_page(self, resource: str, namespace: str | None, query: dict[str, str]) -> tuple[bytes, list[Kept]]:
         """One page; all pages of a list show the same revision, and an old token is 410."""
@@ -297,9 +295,7 @@ class Server:
         old = self.find(resource, key)
         self._keep(resource, key, merged(old.document, {"metadata": fields}), None)
 
-    def delete(
-        self, resource: str, key: Key, options: Object | None = None, who: Any = None
-    ) -> Kept:
+    def delete(self, resource: str, key: Key, options: Object | None = None, who: Any = None) -> Kept:
         """Delete an object as the options ask: a uid precondition, a grace period, a propagation policy."""
         old = self.find(resource, key)
         options = options or {}

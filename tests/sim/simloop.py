@@ -1,7 +1,7 @@
 """An event loop on simulated time, and processes in it that can be frozen, thawed and killed.
 
-Nothing sleeps and nothing touches a socket: when the loop has nothing to do, time jumps to its next timer. With the same
-seed the same callbacks run in the same order.
+Nothing sleeps and nothing touches a socket: when the loop has nothing to do, time jumps to its next timer. With the
+same seed the same callbacks run in the same order.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.faults import Dice
-from sim.simcluster import Change, Kept, Object, Refused, Referee, Server
+from sim.simcluster import Change, Kept, Object, Referee, Refused, Server
 from taskq.domain.model import Key
 
 OVER = ("Succeeded", "Failed")
@@ -119,8 +119,9 @@ class Node(Referee):
         pod = {"metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}}
         try:
             self._server.create("pods", key.namespace, pod)
-        except Refused:
-            return self._look_soon(key)  # the pod of a deleted namesake is not gone yet
+        except Refused:  # the pod of a deleted namesake is not gone yet
+            self._look_soon(key)
+            return
         self._server.set_status("jobs", key, active=1, counted=True, startTime=self._server.stamp())
         deadline = job.document["spec"].get("activeDeadlineSeconds")
         if deadline is not None:

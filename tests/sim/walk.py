@@ -45,7 +45,7 @@ class Report:
     fingerprint: tuple[Any, ...] = ()
 
 
-class WalkFailed(AssertionError):
+class WalkFailed(AssertionError):  # noqa: N818 - a verdict
     """A walk broke a rule; the message has the seed and the last steps."""
 
 
@@ -125,7 +125,7 @@ class Replica:
             made = plan(now)
             at_once[:] = [loop.time(), at_once[1] + 1 if at_once[0] == loop.time() else 0]
             if at_once[1] > SPINNING:
-                self.walk.broken.append(Broken(f"{self.name} plans again and again: {made.actions[:3]} {made.wake_at} {now}"))
+                self.walk.broken.append(Broken(f"{self.name} spins: {made.actions[:3]} {made.wake_at} {now}"))
                 raise self.walk.broken[-1]
             launches = [action for action in made.actions if isinstance(action, Launch)]
             self.walk.judge_order(operator, launches, now)
@@ -310,4 +310,6 @@ def _story(walk: Walk, error: Exception) -> str:
     lines = [f"{time:9.3f}  {line}" for time, line in walk.dice.trace]
     again = f"again with: TASKQ_SIM_SEED={walk.dice.seed} python -m pytest tests/sim/test_walk.py"
     cause = f" ({error.__cause__!r})" if error.__cause__ else ""
-    return "\n".join([f"seed {walk.dice.seed}: {error}{cause}", *lines, f"seed {walk.dice.seed}: {error}{cause}", again])
+    return "\n".join(
+        [f"seed {walk.dice.seed}: {error}{cause}", *lines, f"seed {walk.dice.seed}: {error}{cause}", again]
+    )

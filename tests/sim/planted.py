@@ -1,0 +1,139 @@
+"""Defects put into the operator on purpose: a walk that lets one of them pass judges nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+
+def _replace(name: str, new: Any) -> None:
+    """Put a function in the place of another one, wherever it was imported."""
+    for module in [module for path, module in sys.modules.items() if path.startswith("taskq.")]:
+        if hasattr(module, name):
+            setattr(module, name, new)
+
+
+def job_names_change() -> None:
+    """A restart computes other names than before: creating a Job is no lock any more."""
+    from taskq.controller.replica import Operator
+    from taskq.domain import jobspec
+
+    honest, start = jobspec.job_key, Operator.__init__
+    lives = count()
+    salt = [""]
+
+    def job_key(task: Any) -> Any:
+        key = honest(task)
+        return key._replace(name=f"{key.name[:55]}-{salt[0]}")
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        salt[0] = str(next(lives))
+        start(self, *args, **options)
+
+    _replace("job_key", job_key)
+    Operator.__init__ = init  # type: ignore[method-assign]
+
+
+def cap_forgets_own_creates() -> None:
+    """A cap that counts only what the watch has shown."""
+    from taskq.domain.board import Board
+
+    honest = Board._launch
+
+    def launch(self: Any, entry: Any, state: Any, now: float) -> Any:
+        action = honest(self, entry, state, now)
+        self.queues.free(state.key, action.job)
+        return action
+
+    Board._launch = launch  # type: ignore[method-assign]
+
+
+def end_is_believed_when_announced() -> None:
+    """FailureTarget and SuccessCriteriaMet taken for the end, while pods still terminate."""
+    from taskq.domain.model import Job
+
+    def finished(self: Any) -> Any:
+        return next((self.is_true(kind) for kind in ("Complete", "SuccessCriteriaMet", "Failed", "FailureTarget")
+                     if self.is_true(kind)), None)  # fmt: skip
+
+    Job.finished = property(finished)  # type: ignore[method-assign,assignment]
+
+
+def order_ignores_priority() -> None:
+    """First come, first served, whatever the priority."""
+    from taskq.domain import ordering
+
+    honest = ordering.rank
+
+    def rank(task: Any, queue: Any, *rest: Any) -> Any:
+        place = honest(task, queue, *rest)
+        return (0.0, *place[1:])
+
+    _replace("rank", rank)
+
+
+def deleted_jobs_leave_nothing() -> None:
+    """A Job that is gone is taken to have left no pod behind."""
+    from taskq.domain.board import Board
+
+    honest = Board._haunt
+
+    def haunt(self: Any, key: Any, ghost: Any) -> None:
+        honest(self, key, ghost)
+        self._lay_to_rest(key, ghost)
+
+    Board._haunt = haunt  # type: ignore[method-assign]
+
+
+def nobody_asks_the_lease() -> None:
+    """A leader that was frozen goes on writing until it happens to see its successor's name in the lease."""
+    import asyncio
+
+    from taskq.cluster.lease import Lease
+
+    async def guard(self: Any) -> None:
+        await asyncio.sleep(1e9)
+
+    Lease.may_write = lambda self: self.is_holder  # type: ignore[method-assign,assignment]
+    Lease._guard = guard  # type: ignore[method-assign]
+
+
+def statuses_overwrite() -> None:
+    """A status is written whatever the Task has become since it was decided on."""
+    from taskq.domain import lifecycle
+
+    honest = lifecycle._write
+
+    def write(task: Any, patch: Any, note: Any) -> Any:
+        import msgspec
+
+        return msgspec.structs.replace(honest(task, patch, note), version=None)
+
+    lifecycle._write = write
+
+
+def no_answer_means_no() -> None:
+    """A POST without an answer is taken not to have been applied."""
+    from taskq.cluster.effects import Effects
+
+    async def find_out(self: Any, launch: Any) -> None:
+        self._board.not_launched(launch, ("JobRefused", "no answer"), self._clock.now())
+
+    Effects._find_out = find_out  # type: ignore[method-assign,assignment]
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    mutant.__name__: mutant
+    for mutant in (
+        job_names_change,
+        cap_forgets_own_creates,
+        end_is_believed_when_announced,
+        order_ignores_priority,
+        deleted_jobs_leave_nothing,
+        nobody_asks_the_lease,
+        statuses_overwrite,
+        no_answer_means_no,
+    )
+}
