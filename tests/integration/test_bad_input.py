@@ -219,6 +219,20 @@ def test_a_quota_that_refuses_the_job(desk: Desk, kubelet: FakeKubelet) -> None:
     assert_mended(desk, "excess")
 
 
+def test_a_quota_that_refuses_the_pods(desk: Desk) -> None:
+    """The API server takes the Job, and its controller can make no pod: the Task says so, and runs once it may."""
+    quota = {"metadata": {"name": "podless"}, "spec": {"hard": {"pods": "0"}}}
+    desk.core.create_namespaced_resource_quota(desk.namespace, quota)
+    until(
+        lambda: desk.core.read_namespaced_resource_quota("podless", desk.namespace).status.hard, "the quota is in force"
+    )
+    desk.task("podless")
+    task = desk.wait_condition("podless", "Reconciling", reason="PodNotCreated")
+    assert "ResourceQuota" in conditions(task)["Reconciling"]["message"]
+    desk.core.delete_namespaced_resource_quota("podless", desk.namespace)
+    assert_mended(desk, "podless")
+
+
 @pytest.fixture
 def no_jobs(desk: Desk, client: kubernetes.ApiClient) -> Iterator[Callable[[str], Callable[[], None]]]:
     """Puts an admission policy in force that refuses Jobs of Tasks named ``banned``; what it returns lifts it."""

@@ -33,6 +33,10 @@ HARD_TIMEOUT_SLACK_SECONDS = 30
 """The kubelet ends a pod at its deadline; when it does not (a lost node), the operator does so this much later."""
 
 
+NO_POD_SECONDS = 15
+"""A Job controller under its stock limits makes pods within seconds; a Job without one for so long is worth a word."""
+
+
 class Stage(StrEnum):
     """Where a Task stands for its queue."""
 
@@ -275,13 +279,23 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     worth_it = job.metadata.created + view.running_after
     if now < worth_it:
         return Decision(Stage.RUNNING, (), _earliest(wake_at, worth_it))
-    found = None if outcomes.container_started(view.pods) else outcomes.waiting_fault(view.pods)
-    fault = (found[0], message(found[0], message=found[1])) if found else None
+    fault, again = _why_not_running(view, job, now)
+    wake_at = _earliest(wake_at, again)
     patch = status.running(task, view.rules, job, fault, now)
     if not status.differs(task, patch):
         return Decision(Stage.RUNNING, (), wake_at)
     note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
     return Decision(Stage.RUNNING, (_write(task, patch, note),), wake_at)
+
+
+def _why_not_running(view: View, job: Job, now: float) -> tuple[Fault | None, float | None]:
+    """What keeps the containers from running, and when to look again for something that no event tells."""
+    if not view.pods and not job.status.active:
+        at = job.metadata.created + NO_POD_SECONDS
+        text = message(Reason.NO_POD, limit=NO_POD_SECONDS, job=job.metadata.name)
+        return ((Reason.NO_POD, text), None) if now >= at else (None, at)
+    found = None if outcomes.container_started(view.pods) else outcomes.waiting_fault(view.pods)
+    return ((found[0], message(found[0], message=found[1])) if found else None), None
 
 
 def _seen_fault(task: Task) -> str:

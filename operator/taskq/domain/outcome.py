@@ -35,7 +35,9 @@ _POD_REASONS = {
 
 _START_ERRORS = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
 
-WAITING_REASONS = frozenset({Reason.IMAGE_PULL_FAILED, Reason.CONTAINER_CONFIG_ERROR, Reason.UNSCHEDULABLE})
+WAITING_REASONS = frozenset(
+    {Reason.IMAGE_PULL_FAILED, Reason.CONTAINER_CONFIG_ERROR, Reason.UNSCHEDULABLE, Reason.NO_POD}
+)
 """What can keep a pod that was created from running, until a person mends it."""
 
 _WAITING_FAULTS = {

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     UNSCHEDULABLE = "Unschedulable"
+    NO_POD = "PodNotCreated"
     # Queues
     INVALID_QUEUE = "InvalidQueue"
     READY = "Ready"
@@ -101,6 +102,7 @@ MESSAGES: dict[str, str] = {
     Reason.INVALID_TASK: "The Task can't be read, probably it was written for another version of TaskQ: {message}",
     Reason.IMAGE_PULL_FAILED: "spec.jobTemplate: the image can't be pulled (name, tag, or pull secret): {message}",
     Reason.CONTAINER_CONFIG_ERROR: "spec.jobTemplate: the container can't be made (a missing Secret, ConfigMap, key or command): {message}",
+    Reason.NO_POD: "The Job controller has made no pod within {limit} s: a ResourceQuota on pods, an admission policy, or the controller itself is the likely cause; `kubectl describe job {job}` tells",
     Reason.UNSCHEDULABLE: "spec.jobTemplate: no node takes the pod (resources, selectors or taints): {message}",
     Reason.TASK_REFUSED: "spec.taskTemplate: the API server refuses the Task: {message}",
 }

@@ -157,7 +157,7 @@ def test_a_longer_run_is_written_once() -> None:
     job = make_job(task.build()).build()
     status = written(look(task, now=3, job=job))
     assert (status["phase"], status["attempt"], status["jobName"]) == ("Running", 1, job.metadata.name)
-    assert look(task.status(**status), now=99, job=job).actions == ()
+    assert look(task.status(**status), now=99, job=job, pods=(make_pod(job).running(1).build(),)).actions == ()
 
 
 def test_an_image_that_can_not_be_pulled_is_told() -> None:
@@ -343,6 +343,17 @@ def test_when_a_job_is_still() -> None:
         (job.condition("FailureTarget").build(), (), False),
     ]
     assert [quiescent(found, pods) for found, pods, _ in table] == [still for *_, still in table]
+
+
+def test_a_job_without_a_pod_is_told_after_a_while() -> None:
+    """A quota on pods does not refuse the Job: nothing else would say why the Task stands still."""
+    task = make_task().running().build()
+    job = make_job(task).build()
+    assert look(task, now=14, job=job).wake_at == T0 + 15
+    status = written(look(task, now=15, job=job))
+    reconciling = {c["type"]: c for c in status["conditions"]}["Reconciling"]
+    assert reconciling["reason"] == "PodNotCreated"
+    assert "ResourceQuota" in reconciling["message"]
 
 
 # --- all attempts together -----------------------------------------------------------------------------------------
