@@ -21,6 +21,7 @@ RATES: dict[str, float] = {
     "slow request": 0.05,
     "waits for a connection": 0.1,
     "crash before sending": 0.003,
+    "frozen before sending": 0.03,
     "crash after applying": 0.003,
     "list page expired (410)": 0.05,
     # of watch events, and of watches

@@ -87,19 +87,6 @@ def deleted_jobs_leave_nothing() -> None:
     Board._haunt = haunt  # type: ignore[method-assign]
 
 
-def nobody_asks_the_lease() -> None:
-    """A leader that was frozen goes on writing until it happens to see its successor's name in the lease."""
-    import asyncio
-
-    from taskq.cluster.lease import Lease
-
-    async def guard(self: Any) -> None:
-        await asyncio.sleep(1e9)
-
-    Lease.may_write = lambda self: self.is_holder  # type: ignore[method-assign,assignment]
-    Lease._guard = guard  # type: ignore[method-assign]
-
-
 def statuses_overwrite() -> None:
     """A status is written whatever the Task has become since it was decided on."""
     from taskq.domain import lifecycle
@@ -132,7 +119,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
         end_is_believed_when_announced,
         order_ignores_priority,
         deleted_jobs_leave_nothing,
-        nobody_asks_the_lease,
         statuses_overwrite,
         no_answer_means_no,
     )

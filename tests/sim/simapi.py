@@ -138,11 +138,20 @@ class SimApi:
             raise NotSent("connection refused")
         if self._hit("waits for a connection"):
             await asyncio.sleep(self._dice.between(0, 0.5))
+        if call.method == "POST" and call.path.endswith("/jobs") and self._hit("frozen before sending"):
+            self._freeze_for(self._dice.between(1, 40))
+            await asyncio.sleep(0.001)
         await self._crash_if("crash before sending")
         if self._caller.process.dead:
             raise asyncio.CancelledError
         call.thawed = self._caller.process.thaws != thaws
         call.knew = frozenset(self._caller.shown_jobs)
+
+    def _freeze_for(self, seconds: float) -> None:
+        """SIGSTOP between the decision and the request, and SIGCONT later: the worst moment for a fence."""
+        process = self._caller.process
+        self._loop.outside(0, process.freeze)
+        self._loop.outside(seconds, process.thaw)
 
     async def _crash_if(self, fault: str) -> None:
         if self._hit(fault):
