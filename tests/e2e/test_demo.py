@@ -49,7 +49,7 @@ PLAYED = {
         "waits": ("Cancelled", 0, "Cancelled"),
     },
 }
-COPIED = {
+COPIED: dict[str, dict[str, tuple[str, int, str]]] = {
     "hello.yaml": {"hello": ("Succeeded", 1, "Succeeded")},
     "result.yaml": {"adds-up": ("Succeeded", 1, "Succeeded")},
     "queue-defaults.yaml": {
@@ -63,6 +63,11 @@ COPIED = {
         ),
         ("Succeeded", 1, "Succeeded"),
     ),
+    # Schedules: they are applied; what they do is for tests/integration/test_schedules.py.
+    "nightly-report.yaml": {},
+    "every-30-seconds.yaml": {},
+    "business-days.yaml": {},
+    "monthly.yaml": {},
     "template.yaml": {"greets": ("Succeeded", 1, "Succeeded"), "greets-too": ("Succeeded", 1, "Succeeded")},
 }
 End = tuple[str, int, str]
