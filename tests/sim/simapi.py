@@ -71,6 +71,8 @@ class Caller:
 
     process: Process
     shown_jobs: set[str] = field(default_factory=set)
+    """Uids of the Jobs that it has been shown; not those that went before it knew every kind, and so watched."""
+    complete: bool = False
     crash: Callable[[], None] = lambda: None
 
     @property
@@ -144,6 +146,9 @@ class SimApi:
         await self._crash_if("crash before sending")
         if self._caller.process.dead:
             raise asyncio.CancelledError
+        if not self._caller.complete and "/leases" in call.path:  # asked for once every kind was listed
+            self._caller.complete = True
+            self._caller.shown_jobs &= {kept.uid for _, kept in self._server.every("jobs")}
         call.thawed = self._caller.process.thaws != thaws
         call.knew = frozenset(self._caller.shown_jobs)
 

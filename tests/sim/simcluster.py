@@ -264,13 +264,17 @@ class Server:
         return self._change(resource, key, old, {**document, "metadata": metadata}, who)
 
     def patch(self, resource: str, key: Key, patch: Object, *, status: bool = False, who: Any = None) -> Kept:
-        """Merge into an object, or into its status only; uid and resourceVersion in the patch are preconditions."""
+        """Merge into an object, or into its status only; uid and resourceVersion are preconditions.
+
+        But for a uid in a patch of a status: the real server ignores it, too.
+        """
         old = self.find(resource, key)
         meta = old.document["metadata"]
-        for field in ("uid", "resourceVersion"):
-            wanted = (patch.get("metadata") or {}).get(field)
-            if wanted is not None and wanted != meta[field]:
-                raise Refused(409, "Conflict", f"Precondition failed: {field} in precondition: {wanted}")
+        named = patch.get("metadata") or {}
+        if named.get("resourceVersion") not in (None, meta["resourceVersion"]):
+            raise Refused(409, "Conflict", "the object has been modified; please apply your changes to the latest")
+        if named.get("uid") not in (None, meta["uid"]) and not status:
+            raise Refused(422, "Invalid", "metadata.uid: Invalid value: field is immutable")
         new = merged(old.document, patch)
         if status:
             new = {**old.document, "status": new.get("status", {})}
@@ -416,7 +420,7 @@ def _gist(document: Object) -> str:
         "phase": status.get("phase"),
         "reason": status.get("reason"),
         "attempt": status.get("attempt"),
-        "attempts": [f"{a['number']}:{a['reason']}" for a in status.get("attempts") or ()] or None,
+        "attempts": [f"{a['number']}:{a.get('reason')}" for a in status.get("attempts") or ()] or None,
         "active": status.get("active"),
         "terminating": status.get("terminating"),
         "said": said or None,
