@@ -29,6 +29,9 @@ class Size:
     cold_starts: int
     failovers: int
     stock_jobs: int
+    schedules: int
+    schedules_due: int
+    schedule_rounds: int
 
 
 STANDARD = Size(
@@ -48,6 +51,9 @@ STANDARD = Size(
     cold_starts=5,
     failovers=3,
     stock_jobs=60,
+    schedules=10_000,
+    schedules_due=1000,
+    schedule_rounds=3,
 )
 
 FULL = Size(**{**STANDARD.__dict__, "name": "full", "pending_large": 10_000, "pending_most": 100_000})
@@ -69,4 +75,7 @@ QUICK = Size(
     cold_starts=1,
     failovers=1,
     stock_jobs=6,
+    schedules=30,
+    schedules_due=10,
+    schedule_rounds=1,
 )

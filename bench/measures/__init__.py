@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from bench.measures import cold_start, controllers, failover, launch_rate, memory, reaction, steady_state
+from bench.measures import cold_start, controllers, failover, launch_rate, memory, reaction, schedules, steady_state
 
-ALL: tuple[ModuleType, ...] = (launch_rate, steady_state, reaction, memory, cold_start, failover, controllers)
+ALL: tuple[ModuleType, ...] = (
+    launch_rate,
+    steady_state,
+    reaction,
+    memory,
+    cold_start,
+    failover,
+    schedules,
+    controllers,
+)
 """In the order of the table; those that share a cluster are neighbours."""

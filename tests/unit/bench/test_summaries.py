@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bench import __main__ as command
 from bench import report
-from bench.measures import ALL, cold_start, failover, launch_rate, memory, reaction, steady_state
+from bench.measures import ALL, cold_start, failover, launch_rate, memory, reaction, schedules, steady_state
 from bench.report import Figure
 
 BUCKETS = {"0.005": 95.0, "0.01": 100.0, "0.1": 100.0, "+Inf": 100.0}
@@ -105,6 +105,17 @@ def test_failovers_have_a_target_each():
     changes = [{"seconds": 3.0, "gap_seconds": 3.0}]
     graceful, crash = failover.summarise({"pending": 10, "graceful": changes, "crash": changes})
     assert (graceful.met, crash.met) == (False, True)
+
+
+def test_schedules_are_compared_by_the_time_of_the_whole_burst():
+    """Longer than the bare loop is more than 1."""
+    operator = {"seconds": 3.0, "lag_p50_seconds": 1.5, "lag_p99_seconds": 3.1}
+    rounds = [{"operator": operator, "bare": {"seconds": bare}} for bare in (2.0, 2.5, 3.0)]
+    raw = {"schedules": 10_000, "due": 1000, "rounds": rounds, "idle_cpu_percent": 0.4}
+    ratio, lag, idle = schedules.summarise(raw)
+    assert (ratio.measured, ratio.target, ratio.met) == ("1.20", "≤ 1.3", True)
+    assert lag.measured == "1.50 s · 3.10 s"
+    assert idle.measured == "0.40 % of a core"
 
 
 def test_the_page_names_machine_versions_date_and_commit():
