@@ -1,6 +1,6 @@
 """Schedule: creates Tasks by the clock."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -296,7 +296,9 @@ class LedgerEntry(Model):
 class Suspension(Model):
     """Why no Tasks are created, and since when."""
 
-    reason: Annotated[Word, Field(description="Spec (spec.suspend), or ConsecutiveFailures.")]
+    reason: Annotated[
+        Literal["Spec", "ConsecutiveFailures"], Field(description="Spec (spec.suspend), or ConsecutiveFailures.")
+    ]
     since: Annotated[Time, Field(description="Since when.")]
     generation: Annotated[Generation | None, Field(description="The metadata.generation that was suspended.")] = None
 
