@@ -82,9 +82,11 @@ def test_an_edit_ends_the_wait_after_a_refusal() -> None:
     (launch,) = desk.plan(Launch)
     desk.board.not_launched(launch, ("JobRefused", "bad image"), T0 + 1)
     (write,) = desk.plan(WriteStatus)
+    told = make_task("a").status(**write.status).version(2)
+    desk.show(told)
     desk.board.written(write, T0 + 1, failed=False)
     assert desk.starts() == []
-    desk.show(make_task("a").spec(priority=1).version(3))
+    desk.show(told.spec(priority=1).version(3))
     assert desk.starts() == ["a"]
 
 
