@@ -252,10 +252,15 @@ class Walk:
             elif kind == "crash":
                 replica.crash(process)
             elif kind == "graceful stop":
-                process.start(operator.stop())
+                process.start(self._stop(replica, process, operator))
             else:
                 await self._freeze(process, operator)
             dice.count(kind)
+
+    async def _stop(self, replica: Replica, process: Process, operator: Operator) -> None:
+        """SIGTERM: what the program does, which ends whatever became of its requests."""
+        await operator.stop()
+        self.loop.outside(0, replica.crash, process)
 
     async def _freeze(self, process: Process, operator: Operator) -> None:
         if operator.lease.is_holder:
