@@ -29,6 +29,9 @@ from taskq.domain.outcome import Outcome
 from taskq.domain.reasons import Reason, message
 from taskq.resources.common import STOP_REASON_ANNOTATION
 
+REPORT_SECONDS = 5
+"""How long the Job controller may take to report that the pods have ended: it gathers such news for a second."""
+
 HARD_TIMEOUT_SLACK_SECONDS = 30
 """The kubelet ends a pod at its deadline; when it does not (a lost node), the operator does so this much later."""
 
@@ -277,6 +280,8 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     """Say that it runs, once it does so for longer than most; say why it does not, as soon as that is known."""
     task = view.task
     worth_it = job.metadata.created + view.running_after
+    if view.pods and not any(pod.alive for pod in view.pods):  # its end is about to be written
+        worth_it += REPORT_SECONDS
     if now < worth_it:
         return Decision(Stage.RUNNING, (), _earliest(wake_at, worth_it))
     fault, again = _why_not_running(view, job, now)

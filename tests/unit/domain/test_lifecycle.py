@@ -9,7 +9,7 @@ import pytest
 from builders import T0, TaskBuilder, at, make_job, make_pod, make_queue, make_task
 from taskq.domain.actions import FetchJob, FetchPods, KillPods, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
-from taskq.domain.lifecycle import Decision, Stage, View, decide, quiescent
+from taskq.domain.lifecycle import REPORT_SECONDS, Decision, Stage, View, decide, quiescent
 from taskq.domain.model import Job, Pod, Task
 
 
@@ -158,6 +158,16 @@ def test_a_longer_run_is_written_once() -> None:
     status = written(look(task, now=3, job=job))
     assert (status["phase"], status["attempt"], status["jobName"]) == ("Running", 1, job.metadata.name)
     assert look(task.status(**status), now=99, job=job, pods=(make_pod(job).running(1).build(),)).actions == ()
+
+
+def test_a_task_whose_pod_has_ended_is_not_said_to_run() -> None:
+    """Its Job's end is a second away, and then is written; only if that takes long does the status say Running."""
+    task = make_task().build()
+    job = make_job(task).active().build()
+    facts: dict[str, Any] = {"job": job, "pods": ended_pod(job, when=1)}
+    waiting = look(task, now=2, **facts)
+    assert (waiting.actions, waiting.wake_at) == ((), T0 + 2 + REPORT_SECONDS)
+    assert written(look(task, now=2 + REPORT_SECONDS, **facts))["phase"] == "Running"
 
 
 def test_an_image_that_can_not_be_pulled_is_told() -> None:
