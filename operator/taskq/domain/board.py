@@ -234,11 +234,12 @@ class Board:
             uid = next(iter(self._dirty))
             del self._dirty[uid]
             self._decide(uid, now)
-        actions: list[Action] = list(self._asks)
+        # Launches first: a freed slot should not wait for the request that writes down why it is free. An order is
+        # complete only when every Task that changed stands in it.
+        actions: list[Action] = [] if self._dirty else list(self._admit(now))
+        actions += self._asks
         self._asks.clear()
         actions += self._start_writes(self._writes.take_urgent(self._room_to_write))
-        if not self._dirty:  # an order is complete only when every Task that changed stands in it
-            actions += self._admit(now)
         peace = not self._dirty and len(self._asked_for) < self.limits.launches
         actions += self._start_writes(self._writes.take_minor(self._room_to_write, now, peace=peace))
         defects, self._defects = self._defects, []
