@@ -23,7 +23,6 @@ from taskq.domain.actions import (
     Action,
     FetchJob,
     FetchPods,
-    FetchTask,
     KillPods,
     Launch,
     StopJob,
@@ -133,8 +132,6 @@ class Effects:
                 await self._launch(action)
             elif isinstance(action, WriteStatus):
                 await self._write_status(action)
-            elif isinstance(action, FetchTask):
-                await self._fetch_task(action.task)
             else:
                 await self._ask(action)
         except Exception:
@@ -152,7 +149,7 @@ class Effects:
             self._board.not_launched(action, fault, now)
         elif isinstance(action, WriteStatus):
             self._board.written(action, now, failed=True)
-        elif not isinstance(action, FetchTask):
+        else:
             self._board.asked(action, now, failed=True)
 
     # --- launching -------------------------------------------------------------------------------------------------

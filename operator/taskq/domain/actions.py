@@ -82,11 +82,4 @@ class FetchJob(msgspec.Struct, frozen=True):
     task_uid: str
 
 
-class FetchTask(msgspec.Struct, frozen=True):
-    """Read a Task from the API server: what is known of it is too old to decide on."""
-
-    task: Key
-    uid: str
-
-
-Action = Launch | WriteStatus | StopJob | KillPods | FetchPods | FetchJob | FetchTask
+Action = Launch | WriteStatus | StopJob | KillPods | FetchPods | FetchJob

@@ -423,10 +423,6 @@ class Board:
         if entry and action.job not in self._jobs and action.job not in self._ghosts:
             self._haunt(action.job, Ghost(entry.task.queue, action.task_uid, "", told_gone=True))
 
-    def job_of(self, task: Task) -> Job | None:
-        """The Job of the Task's current attempt, if it is known."""
-        return self._jobs.get(job_key(task))
-
     def queue_of(self, job: Job) -> QueueState | None:
         """The queue that a Job belongs to."""
         key = _queue_of(job)

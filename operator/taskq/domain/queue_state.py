@@ -85,10 +85,6 @@ class QueueState:
         if place:
             self.order.put(place)
 
-    def is_beyond_limit(self, uid: str) -> bool:
-        """Whether ``maxPending`` keeps this Task out of the order."""
-        return uid in self._beyond
-
     # --- its slots ---------------------------------------------------------------------------------------------------
 
     def take(self, job: Key, lane: Lane, at: float) -> bool:

@@ -232,19 +232,6 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class ConditionType(StrEnum):
-    """The condition types that the operator writes."""
-
-    ADMITTED = "Admitted"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
-    FINISHED = "Finished"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    READY = "Ready"
-    ACCEPTING = "Accepting"
-
-
 STOP_REASON_ANNOTATION = f"{GROUP}/stop-reason"
 """On a Job that the operator suspends: why. It survives a crash between the stop and the status write."""
 
