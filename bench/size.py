@@ -32,6 +32,8 @@ class Size:
     schedules: int
     schedules_due: int
     schedule_rounds: int
+    growth_pending: tuple[int, ...]
+    growth_rounds: int
 
 
 STANDARD = Size(
@@ -54,6 +56,8 @@ STANDARD = Size(
     schedules=10_000,
     schedules_due=1000,
     schedule_rounds=3,
+    growth_pending=(1_000, 10_000, 100_000),
+    growth_rounds=2000,
 )
 
 FULL = Size(**{**STANDARD.__dict__, "name": "full", "pending_large": 10_000, "pending_most": 100_000})
@@ -78,4 +82,6 @@ QUICK = Size(
     schedules=30,
     schedules_due=10,
     schedule_rounds=1,
+    growth_pending=(200, 400, 800),
+    growth_rounds=50,
 )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from bench.measures import cold_start, controllers, failover, launch_rate, memory, reaction, schedules, steady_state
+from bench.measures import (
+    cold_start,
+    controllers,
+    failover,
+    growth,
+    launch_rate,
+    memory,
+    reaction,
+    schedules,
+    steady_state,
+)
 
 ALL: tuple[ModuleType, ...] = (
     launch_rate,
@@ -14,6 +24,7 @@ ALL: tuple[ModuleType, ...] = (
     cold_start,
     failover,
     schedules,
+    growth,
     controllers,
 )
 """In the order of the table; those that share a cluster are neighbours."""

@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from enum import IntFlag, auto
+from itertools import islice
 from typing import NamedTuple
 
 from taskq.domain import lifecycle
@@ -230,10 +231,11 @@ class Board:
         """Decide on what changed or is due, then start what there is room for."""
         self._ring(now)
         self.queues.ring(now)
-        for _ in range(min(len(self._dirty), DECISIONS_PER_PASS)):
-            uid = next(iter(self._dirty))
+        for uid in list(islice(self._dirty, DECISIONS_PER_PASS)):
             del self._dirty[uid]
             self._decide(uid, now)
+        if not self._dirty:
+            self._dirty.clear()  # an emptied dict keeps the holes of all that it held, and each look walks over them
         # Launches first: a freed slot should not wait for the request that writes down why it is free. An order is
         # complete only when every Task that changed stands in it.
         actions: list[Action] = [] if self._dirty else list(self._admit(now))

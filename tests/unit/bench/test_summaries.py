@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bench import __main__ as command
 from bench import report
-from bench.measures import ALL, cold_start, failover, launch_rate, memory, reaction, schedules, steady_state
+from bench.measures import ALL, cold_start, failover, growth, launch_rate, memory, reaction, schedules, steady_state
 from bench.report import Figure
 
 BUCKETS = {"0.005": 95.0, "0.01": 100.0, "0.1": 100.0, "+Inf": 100.0}
@@ -116,6 +116,18 @@ def test_schedules_are_compared_by_the_time_of_the_whole_burst():
     assert (ratio.measured, ratio.target, ratio.met) == ("1.20", "≤ 1.3", True)
     assert lag.measured == "1.50 s · 3.10 s"
     assert idle.measured == "0.40 % of a core"
+
+
+def test_growth_compares_the_longest_queue_with_the_shortest():
+    """What a hundred times the Tasks cost, and what the policies do."""
+    found = {
+        str(pending): {"median_us": median, "p99_us": 900.0, "first_order_seconds": 8.0}
+        for pending, median in ((1_000, 200.0), (10_000, 300.0), (100_000, 500.0))
+    }
+    plain = {"10000": {"median_us": 150.0}}
+    growth_figure, policies = growth.summarise({"policies": found, "plain": plain})
+    assert (growth_figure.measured, growth_figure.met) == ("2.50 x", False)
+    assert policies.measured == "2.00 x"
 
 
 def test_the_page_names_machine_versions_date_and_commit():
