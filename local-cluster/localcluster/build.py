@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from localcluster import golang
 from localcluster.errors import ClusterError
 from localcluster.files import locked
 from localcluster.progress import Say, Stopwatch
@@ -17,10 +17,6 @@ from localcluster.progress import Say, Stopwatch
 SOURCES = Path(__file__).resolve().parent.parent
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "pki", "relay")
 PROGRAM_FILE = "taskq-cluster"
-REPORT_SECONDS = 10.0
-
-# Compiling without garbage collection is faster, and takes up to 2.5 GB: not on a small machine.
-ROOMY_BYTES = 8 << 30
 
 
 def cache_directory() -> Path:
@@ -76,65 +72,17 @@ def _is_complete(directory: Path) -> bool:
 
 def _build(directory: Path, say: Say) -> None:
     """Build in a folder beside and rename: the cache holds a whole build or none."""
-    if shutil.which("go") is None:
-        raise ClusterError(
-            "Go is needed to build the cluster's programs, and `go` is not on the PATH. Install Go "
-            f"{_go_version()} or newer, for example `apt-get install golang-go` where the system has that version."
-        )
+    golang.check("the cluster's programs", SOURCES)
     watch = Stopwatch()
     say(f"building Kubernetes {kubernetes_version()} and etcd from source, once: 4 to 8 minutes on two cores")
     shutil.rmtree(directory, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".build-") as temporary:
         beside = Path(temporary) / "out"
         beside.mkdir()
-        packages = _count_packages(say, watch)
-        _compile([*build_flags(), "-v", "-o", str(beside / PROGRAM_FILE), "."], packages, say, watch)
-        _compile([*build_flags(), "-o", str(beside / "pause"), "./pause"], 0, say, watch)
+        packages = golang.count_packages(SOURCES, ".", say, watch)
+        golang.build(SOURCES, [*build_flags(), "-v", "-o", str(beside / PROGRAM_FILE), "."], say, watch, packages)
+        golang.build(SOURCES, [*build_flags(), "-o", str(beside / "pause"), "./pause"], say, watch)
         for name in PROGRAMS:
             (beside / name).symlink_to(PROGRAM_FILE)
         beside.rename(directory)
     say(f"built in {watch}: {directory}")
-
-
-def _go_version() -> str:
-    found = re.search(r"^go (\S+)", (SOURCES / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else "1.26"
-
-
-def _environment() -> dict[str, str]:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
-    if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >= ROOMY_BYTES:
-        environment["GOGC"] = "off"
-        environment["GOMEMLIMIT"] = "3GiB"
-    return environment
-
-
-def _count_packages(say: Say, watch: Stopwatch) -> int:
-    """Downloads what is missing, and gives the progress its hundred per cent."""
-    say("fetching the Go modules (about 600 MB unpacked when none is there)")
-    listed = subprocess.run(
-        ["go", "list", "-mod=readonly", "-deps", "."],
-        cwd=SOURCES, env=_environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if listed.returncode != 0:
-        raise ClusterError(f"`go list` failed in {SOURCES}:\n{listed.stderr[-3000:]}")
-    count = len(listed.stdout.splitlines())
-    say(f"modules are there after {watch}; {count} packages to compile")
-    return count
-
-
-def _compile(arguments: list[str], packages: int, say: Say, watch: Stopwatch) -> None:
-    lines: list[str] = []
-    next_report = watch.seconds + REPORT_SECONDS
-    with subprocess.Popen(
-        ["go", "build", *arguments], cwd=SOURCES, env=_environment(),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    ) as build:  # fmt: skip
-        assert build.stderr is not None  # it is a pipe
-        for line in build.stderr:
-            lines.append(line)
-            if packages and watch.seconds >= next_report:
-                next_report = watch.seconds + REPORT_SECONDS
-                say(f"  {watch} compiled {len(lines)} of at most {packages} packages")
-    if build.returncode != 0:
-        raise ClusterError(f"`go build` failed in {SOURCES}:\n{''.join(lines)[-3000:]}")
