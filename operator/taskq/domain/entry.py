@@ -1,0 +1,66 @@
+"""What the board keeps of one unfinished Task, and of a Job that is gone while pods of it may live."""
+
+from __future__ import annotations
+
+from enum import IntFlag, auto
+
+from taskq.domain.admission import Refusal
+from taskq.domain.lifecycle import Stage
+from taskq.domain.model import Key, Pod, Task
+
+
+class Busy(IntFlag):
+    """Requests under way for one Task."""
+
+    LAUNCH = auto()
+    WRITE = auto()
+    STOP = auto()
+    KILL = auto()
+    FETCH_PODS = auto()
+    FETCH_JOB = auto()
+
+
+class Entry:
+    """One unfinished Task and what is under way for it."""
+
+    __slots__ = (
+        "busy",
+        "gone_job",
+        "last_pod",
+        "pods_fetched_for",
+        "refusal",
+        "refusals",
+        "stage",
+        "state",
+        "task",
+        "wake_at",
+    )
+
+    def __init__(self, task: Task) -> None:
+        """Nothing is known of it but its object."""
+        self.task = task
+        self.stage = Stage.WAITING
+        self.state = ""
+        self.busy = Busy(0)
+        self.wake_at: float | None = None
+        self.refusal: Refusal | None = None
+        self.refusals = 0
+        self.gone_job: Key | None = None
+        self.last_pod: Pod | None = None
+        """The latest pod that went, as it was seen last: what it said may not be written down yet."""
+        self.pods_fetched_for = ""
+
+
+class Ghost:
+    """A Job that is gone, or never seen, while pods of it may live: it holds its slot until they are gone, too."""
+
+    __slots__ = ("asked", "confirmed", "job_uid", "queue", "task_uid", "told_gone")
+
+    def __init__(self, queue: Key | None, task_uid: str, job_uid: str, *, told_gone: bool) -> None:
+        """``told_gone``: the API server said so, so that the attempt may be settled as JobDeleted."""
+        self.queue = queue
+        self.task_uid = task_uid
+        self.job_uid = job_uid
+        self.told_gone = told_gone
+        self.asked = False
+        self.confirmed = False
