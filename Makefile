@@ -91,4 +91,4 @@ generate: $(READY) ## Make the CRDs and the reference pages anew from the code
 	$(BIN)/python -m taskq.resources.crd crds
 	$(BIN)/python -m taskq.resources.crd --docs docs/reference/fields.md
 	$(BIN)/python -m taskq.settings --docs docs/reference/settings.md
-	$(BIN)/python -m taskq.observability.metrics --docs docs/reference/metrics.md
+	$(BIN)/python -m taskq.observability.reference --docs docs/reference/metrics.md

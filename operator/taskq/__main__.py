@@ -45,14 +45,14 @@ def main() -> None:
 async def serve(settings: Settings) -> int:
     """Run one replica; the exit code is 0 only after an orderly stop."""
     clock = SystemClock()
-    metrics = Metrics(max_queues=settings.metrics_max_queues)
+    metrics = Metrics(max_queues=settings.metrics_max_queues, max_schedules=settings.metrics_max_schedules)
     cluster = credentials.load(clock, kubeconfig=settings.kubeconfig, context=settings.context)
     session = Session(
         cluster,
         clock,
         pool_limit=settings.api_connections + KINDS * len(settings.namespaces),
         inactivity_seconds=settings.watch_inactivity_seconds,
-        observe=metrics.api_request,
+        observe=metrics.operator.api_request,
     )
     async with session:
         operator = Operator(session, settings, clock, metrics, jitter=random.Random().random)  # noqa: S311

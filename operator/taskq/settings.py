@@ -144,6 +144,10 @@ class Settings(BaseModel):
     """TaskQueues with metric series of their own; those above share the label `__other__`. A busy TaskQueue
     has some 100 series: 500 of them make a scrape of 50,000, which Prometheus still takes easily."""
 
+    metrics_max_schedules: int = _knob(HTTP, 500, 1, 10_000)
+    """Schedules with metric series of their own; those above share the label `__other__`. Each has some ten
+    series."""
+
     leader_election: bool = _knob(LEASE, True)
     """Act only while holding a Lease, also with one replica: a rolling update has two for a moment. False is
     for a process of which there is certainly no second."""

@@ -24,6 +24,7 @@ DEFAULTS = {
     "log_level": "info",
     "http_address": "127.0.0.1:8080",
     "metrics_max_queues": 500,
+    "metrics_max_schedules": 500,
     "leader_election": True,
     "lease_name": "taskq-operator",
     "lease_duration_seconds": 8,
@@ -300,6 +301,7 @@ def test_every_setting_says_what_it_means():
                 "status_writers",
                 "api_connections",
                 "metrics_max_queues",
+                "metrics_max_schedules",
                 "list_chunk_size",
             }
             assert name in unit_free or name.endswith(("_seconds", "_bytes", "_per_second")), name

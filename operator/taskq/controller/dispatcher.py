@@ -32,13 +32,18 @@ class Dispatcher:
         *,
         may_act: Callable[[], bool] = lambda: True,
         measure: Callable[[float], None] = lambda _: None,
+        on_defect: Callable[[], None] = lambda: None,
     ) -> None:
-        """``may_act`` is false while the lease is not renewed; ``measure`` gets each pass's duration in seconds."""
+        """``may_act`` is false while the lease is not renewed; ``measure`` gets each pass's duration in seconds.
+
+        ``on_defect`` is called for each Task that could not be decided on.
+        """
         self._board = board
         self._effects = effects
         self._clock = clock
         self._may_act = may_act
         self._measure = measure
+        self._on_defect = on_defect
         self._waker = Waker()
         self._running: set[asyncio.Task[None]] = set()
         self._passed_at = clock.uptime()
@@ -80,6 +85,7 @@ class Dispatcher:
         plan = self._board.plan(self._clock.now())
         for key, error in plan.defects:
             logger.error("Task %s can't be decided on and is passed over for a while", key, exc_info=error)
+            self._on_defect()
         for action in plan.actions:
             self._start(action)
         self._passed_at = self._clock.uptime()

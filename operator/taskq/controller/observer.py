@@ -40,21 +40,21 @@ class Observer:
         """A Job is about to be created."""
         freed = self._freed.pop(launch.queue, None)
         if freed is not None:
-            self._metrics.completion_to_launch.observe(self._clock.uptime() - freed)
+            self._metrics.operator.completion_to_launch.observe(self._clock.uptime() - freed)
 
     def launched(self, task: Task, job: Job, queue: Key) -> None:
         """A Job was created."""
         if task.settled_attempt:
-            self._metrics.task_retried(*queue)
+            self._metrics.queues.task_retried(queue)
         else:
-            self._metrics.task_started(*queue, self._clock.now() - policy.due_time(task))
+            self._metrics.queues.task_started(queue, self._clock.now() - policy.due_time(task), task.metadata.name)
         logger.debug(
             "started attempt %d of Task %s as Job %s", task.current_attempt, task.metadata.key, job.metadata.name
         )
 
     def refused(self, queue: Key, reason: str) -> None:
         """The API server refused a Job."""
-        self._metrics.launch_refused(*queue, reason)
+        self._metrics.queues.launch_refused(queue, reason)
 
     def written(self, task: Task, write: WriteStatus) -> None:
         """A status stands."""
@@ -69,19 +69,26 @@ class Observer:
         self._measure(task, note)
 
     def _measure(self, task: Task, note: Note) -> None:
-        outcome, queue = note.outcome, task.queue
+        outcome, queue, name = note.outcome, task.queue, task.metadata.name
         if note.attempt_failed:
-            self._metrics.attempt_failed(*queue, note.attempt_failed)
+            self._metrics.queues.attempt_failed(queue, note.attempt_failed)
         if outcome and outcome.started and note.launched:
-            self._metrics.attempt_running(*queue, outcome.started - note.launched)
+            self._metrics.queues.attempt_running(queue, outcome.started - note.launched, name)
         if note.result:
             ran = outcome.ended - (_first_start(task) or outcome.started or outcome.ended) if outcome else None
-            self._metrics.task_finished(*queue, note.result, ran)
+            self._metrics.queues.task_finished(queue, note.result, ran, name)
+
+    def schedule_known(self, schedule: Key) -> None:
+        """There is such a Schedule."""
+        self._metrics.schedules.add(schedule)
+
+    def schedule_gone(self, schedule: Key) -> None:
+        """There is no such Schedule any more."""
+        self._metrics.schedules.remove(schedule)
 
     def schedule_ran(self, schedule: Schedule, entry: LedgerEntry) -> None:
         """A run of a Schedule was started, or ticks were skipped."""
-        meta = schedule.metadata
-        self._metrics.schedule_ran(meta.namespace, entry.reason or entry.result, entry.count)
+        self._metrics.schedules.ran(schedule.metadata.key, entry.reason or entry.result, entry.count)
         if entry.reason in WORTH_AN_EVENT:
             meaning = entry.message or SKIP_MEANINGS[entry.reason]
             text = f"{entry.count} from {entry.scheduled_time:%Y-%m-%dT%H:%M:%SZ} skipped: {meaning}"
@@ -89,19 +96,19 @@ class Observer:
 
     def schedule_missed(self, schedule: Schedule, count: int) -> None:
         """Ticks were missed, or given up, and are not made up for."""
-        self._metrics.schedule_missed_runs.labels(schedule.metadata.namespace).inc(count)
+        self._metrics.schedules.missed(schedule.metadata.key, count)
 
     def schedule_lagged(self, seconds: float) -> None:
         """The Task of a tick was created so long after its moment."""
-        self._metrics.schedule_lag.observe(seconds)
+        self._metrics.schedules.lagged(seconds)
 
     def conflicted(self) -> None:
         """A status write met a newer version of its Task."""
-        self._metrics.status_write_conflicts.inc()
+        self._metrics.operator.status_write_conflicts.inc()
 
     def late_post(self) -> None:
         """A request of a leader that had lost its lease was stopped at the last moment."""
-        self._metrics.stale_leader_posts.inc()
+        self._metrics.operator.stale_leader_posts.inc()
 
 
 def _first_start(task: Task) -> float | None:

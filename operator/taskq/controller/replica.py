@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from taskq.clock import Clock
@@ -26,6 +26,7 @@ from taskq.cluster.store import (
     decode_template,
 )
 from taskq.controller.dispatcher import Dispatcher
+from taskq.controller.figures import queue_facts
 from taskq.controller.observer import Observer
 from taskq.controller.queues import QueueStatuses
 from taskq.controller.schedules import Schedules
@@ -33,7 +34,10 @@ from taskq.controller.templates import Templates
 from taskq.domain import policy
 from taskq.domain.board import Board, Limits
 from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task, Template
-from taskq.observability.metrics import Metrics, QueueFacts
+from taskq.domain.schedules.objects import Schedule
+from taskq.observability.metrics import Metrics
+from taskq.observability.operator_metrics import DispatcherFacts
+from taskq.observability.queue_metrics import QueueFacts
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_SCHEDULE, LABEL_TASK
 from taskq.settings import Settings
 
@@ -101,7 +105,12 @@ class Operator:
             request_timeout=settings.request_timeout_seconds,
         )
         self.dispatcher = Dispatcher(
-            self.board, self.effects, clock, may_act=self._may_write, measure=metrics.decision_duration.observe
+            self.board,
+            self.effects,
+            clock,
+            may_act=self._may_write,
+            measure=metrics.operator.decision_duration.observe,
+            on_defect=metrics.operator.decision_errors.inc,
         )
         self._statuses = QueueStatuses(
             api,
@@ -113,7 +122,12 @@ class Operator:
             every_seconds=settings.queue_status_seconds,
         )
         self._trying = Templates(api, self.templates, clock, may_write=self._may_write)
-        metrics.feed(queues=self._queue_facts, informers=lambda: self.informers)
+        metrics.feed(
+            queues=self._queue_facts,
+            schedules=self._known_schedules,
+            informers=lambda: self.informers,
+            dispatcher=self._dispatcher_facts,
+        )
         self._leading = False
 
     # --- life ------------------------------------------------------------------------------------------------------
@@ -122,7 +136,7 @@ class Operator:
         """Watch, stand by, lead; returns when the lease is lost or given back, raises what nobody foresaw."""
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(informer.run()) for _, informer in self.informers]
-            watches.append(group.create_task(self._metrics.watch_loop(self._clock)))
+            watches.append(group.create_task(self._metrics.operator.watch_loop(self._clock)))
             await self._while_synced()
             if self._settings.leader_election:
                 await self.lease.run(self._lead)
@@ -154,8 +168,8 @@ class Operator:
         """Act. What the caches have may be older than what a predecessor wrote, so everything is listed again first."""
         await asyncio.gather(*(informer.refresh(lean=True) for _, informer in self.informers))
         self._leading = True
-        self._metrics.leader.set(1)
-        self._metrics.leader_transitions.inc()
+        self._metrics.operator.leader.set(1)
+        self._metrics.operator.leader_transitions.inc()
         logger.info("leading: %d Tasks, %d Jobs known", len(self.stores.tasks), len(self.stores.jobs))
         try:
             async with asyncio.TaskGroup() as group:
@@ -166,7 +180,7 @@ class Operator:
                     helper.cancel()
         finally:
             self._leading = False
-            self._metrics.leader.set(0)
+            self._metrics.operator.leader.set(0)
 
     def _may_write(self) -> bool:
         return not self._settings.leader_election or self.lease.may_write()
@@ -232,7 +246,7 @@ class Operator:
 
     def _on_task(self, old: Task | None, new: Task | None) -> None:
         if new and new.queue.name == DEFAULT_QUEUE:  # it may have no object of its own that would tell the metrics
-            self._metrics.add_queue(*new.queue)
+            self._metrics.queues.add(new.queue)
         self.board.on_task(old, new)
         self.dispatcher.wake()
 
@@ -251,8 +265,8 @@ class Operator:
     def _on_queue(self, old: Queue | None, new: Queue | None) -> None:
         queue = new or old
         if queue:
-            known = self._metrics.add_queue if new else self._metrics.remove_queue
-            known(*queue.metadata.key)
+            known = self._metrics.queues.add if new else self._metrics.queues.remove
+            known(queue.metadata.key)
         self.board.on_queue(old, new)
         self.dispatcher.wake()
 
@@ -265,21 +279,16 @@ class Operator:
         return policy.spec_of(self.queues.get(key))
 
     def _queue_facts(self) -> Iterator[QueueFacts]:
+        if self._leading:
+            yield from queue_facts(self.board, self._retention.counts, self._clock.now())
+
+    def _known_schedules(self) -> Sequence[Schedule]:
+        return list(self._scheduling.schedules) if self._leading else ()
+
+    def _dispatcher_facts(self) -> DispatcherFacts | None:
         if not self._leading:
-            return
-        now = self._clock.now()
-        for state in self.board.queues:
-            counts = state.counts()
-            yield QueueFacts(
-                namespace=state.key.namespace,
-                queue=state.key.name,
-                pending=counts.pending,
-                held=counts.held,
-                running=counts.running,
-                retrying=counts.retrying,
-                oldest_pending_seconds=0.0 if counts.oldest_pending is None else now - counts.oldest_pending,
-                concurrency_limit=state.rules.max_concurrency,
-            )
+            return None
+        return DispatcherFacts(self.board.undecided, self.dispatcher.in_flight, self.dispatcher.idle_for)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -62,6 +62,12 @@ class _AbandonedError(TaskQError):
 class Told(Protocol):
     """Who is told of what happened, after the write that made it true."""
 
+    def schedule_known(self, schedule: Key) -> None:
+        """There is such a Schedule."""
+
+    def schedule_gone(self, schedule: Key) -> None:
+        """There is no such Schedule any more."""
+
     def schedule_ran(self, schedule: Schedule, entry: LedgerEntry) -> None:
         """A run was started, or ticks were skipped."""
 
@@ -116,6 +122,7 @@ class Schedules:
             self._forget(old)
         if new is None:
             return
+        self._told.schedule_known(new.metadata.key)
         self._by_uid[new.metadata.uid] = new.metadata.key
         if old is None or _asks(old) != _asks(new):
             self._tries.pop(new.metadata.key, None)
@@ -127,6 +134,7 @@ class Schedules:
             known.pop(meta.uid, None)
         for awaited in (self._due, self._alarm_of, self._tries):
             awaited.pop(meta.key, None)
+        self._told.schedule_gone(meta.key)
 
     def _on_task(self, old: ScheduledTask | None, new: ScheduledTask | None) -> None:
         self._owned.change(old, new)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from taskq.domain import lifecycle
+from taskq.domain import lifecycle, policy
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Launch, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
 from taskq.domain.entry import Busy, Entry, Ghost
@@ -22,6 +22,7 @@ from taskq.domain.lifecycle import Decision, Stage, View, quiescent
 from taskq.domain.model import NO_LANE, Job, Key, Pod, Queue, Task, Template
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
+from taskq.domain.reasons import Reason
 from taskq.domain.write_queue import WriteQueue
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE
 
@@ -217,7 +218,7 @@ class Board:
             decision = lifecycle.decide(self._view(entry, state), now)
         except Exception as error:  # noqa: BLE001 - one object that nobody foresaw must not stop all others
             self._defects.append((entry.task.metadata.key, error))
-            decision = Decision(Stage.WAITING, wake_at=now + _DEFECT_SECONDS)
+            decision = Decision(Stage.WAITING, wake_at=now + _DEFECT_SECONDS, waits_for=Reason.UNKNOWN)
         self._place(entry, state, decision)
         self._writes.decided(uid, next((a for a in decision.actions if isinstance(a, WriteStatus)), None), now)
         for action in decision.actions:
@@ -266,9 +267,11 @@ class Board:
         else:
             state.withdraw(uid)
         after = _state(task, decision.stage)
-        if after != entry.state:
-            state.count(uid, task.metadata.created, entry.state, after)
-            entry.state = after
+        state.count(entry.state, after)
+        state.explain(entry.waits_for, decision.waits_for)
+        may_start = after == "pending" and decision.waits_for != Reason.NOT_DUE
+        state.waits(uid, policy.due_time(task) if may_start else None)
+        entry.state, entry.waits_for = after, decision.waits_for
 
     def _admit(self, now: float) -> Iterator[Action]:
         """Start what there is room for, as far as requests may be under way."""
@@ -368,6 +371,11 @@ class Board:
         if entry and action.job not in self._jobs and action.job not in self._ghosts:
             self._haunt(action.job, Ghost(entry.task.queue, action.task_uid, "", told_gone=True))
 
+    @property
+    def undecided(self) -> int:
+        """How many Tasks have changed since they were decided on."""
+        return len(self._dirty)
+
     def queue_of(self, job: Job) -> QueueState | None:
         """The queue that a Job belongs to."""
         key = _queue_of(job)
@@ -398,7 +406,9 @@ class Board:
         state = self.queues.of(task.queue)
         state.members.discard(uid)
         state.withdraw(uid)
-        state.count(uid, task.metadata.created, entry.state, "")
+        state.count(entry.state, "")
+        state.explain(entry.waits_for, "")
+        state.waits(uid, None)
         self._writes.drop(uid)
         if task.spec.template_ref:
             users = self._template_users.get(Key(task.metadata.namespace, task.spec.template_ref.name))

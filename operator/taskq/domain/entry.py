@@ -33,6 +33,7 @@ class Entry:
         "stage",
         "state",
         "task",
+        "waits_for",
         "wake_at",
     )
 
@@ -41,6 +42,7 @@ class Entry:
         self.task = task
         self.stage = Stage.WAITING
         self.state = ""
+        self.waits_for = ""
         self.busy = Busy(0)
         self.wake_at: float | None = None
         self.refusal: Refusal | None = None

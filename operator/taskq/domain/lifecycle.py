@@ -96,6 +96,8 @@ class Decision(NamedTuple):
     wake_at: float | None = None
     place: Place | None = None
     """Where it stands in its queue's order, when it may."""
+    waits_for: str = ""
+    """Why it does not stand there, for a Task that waits."""
 
 
 def decide(view: View, now: float) -> Decision:
@@ -147,10 +149,11 @@ def _queue(view: View, now: float) -> Decision:
         return _run_out(view, now)
     expiry = _earliest(expiry, no_time_left)
     if task.spec.suspend:
-        return _wait(view, now, None, wake_at=expiry)
+        return _wait(view, now, None, wake_at=expiry, waits_for=Reason.SUSPENDED)
     due = policy.due_time(task)
     if due > now:
-        return _wait(view, now, None, wake_at=_earliest(due, expiry))
+        waits_for = Reason.BACKING_OFF if task.settled_attempt else Reason.NOT_DUE
+        return _wait(view, now, None, wake_at=_earliest(due, expiry), waits_for=waits_for)
     fault, again = why_blocked(
         task,
         view.queue,
@@ -182,16 +185,19 @@ def _earliest(*times: float | None) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def _wait(view: View, now: float, fault: tuple[str, str] | None, wake_at: float | None = None) -> Decision:
+def _wait(
+    view: View, now: float, fault: tuple[str, str] | None, wake_at: float | None = None, waits_for: str = ""
+) -> Decision:
     """Wait; write only a fault that is new, or that is over."""
     task = view.task
+    waiting = Decision(Stage.WAITING, (), wake_at, waits_for=fault[0] if fault else waits_for)
     if fault is None and not _shows_fault(task):
-        return Decision(Stage.WAITING, (), wake_at)
+        return waiting
     patch = status.waiting(task, view.rules, fault, now)
     if not status.differs(task, patch):
-        return Decision(Stage.WAITING, (), wake_at)
+        return waiting
     note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
-    return Decision(Stage.WAITING, (_write(task, patch, note),), wake_at)
+    return waiting._replace(actions=(_write(task, patch, note),))
 
 
 def _shows_fault(task: Task) -> bool:
@@ -351,7 +357,7 @@ def _settle_failure(view: View, job_name: str, outcome: Outcome, launched: float
         due = outcome.ended + verdict.retry_in
         patch = status.retrying(task, view.rules, job_name, outcome, due=due, counts=verdict.counts, now=now)
         note = msgspec.structs.replace(note, message=f"{patch['message']}: {outcome.message}")
-        return Decision(Stage.WAITING, (_write(task, patch, note),))
+        return Decision(Stage.WAITING, (_write(task, patch, note),), waits_for=Reason.BACKING_OFF)
     limits: dict[str, object] = {
         Reason.TOO_MANY_IGNORED: task.status.ignored_attempts,
         Reason.TOTAL_TIMEOUT: policy.timeouts(task, view.rules).total_seconds,

@@ -134,6 +134,11 @@ class PendingOrder:
         self._touch(turn)
         self._unpark(lane.key, 1)
 
+    @property
+    def set_aside(self) -> int:
+        """About how many were found to wait for one of their key; those that left meanwhile may count, too."""
+        return sum(len(heap) for by_value in self._parked.values() for heap in by_value.values())
+
     def place_of(self, uid: str) -> Place:
         """Where a Task of the order stands."""
         return Place(self._rank[uid], self._lane[uid], uid in self._held)

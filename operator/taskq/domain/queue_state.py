@@ -35,11 +35,13 @@ class QueueState:
         """The Jobs that count against the cap: asked for, running, or with pods that still terminate."""
         self.starts = Starts()
         self.states: Counter[str] = Counter()
+        self.unready: Counter[str] = Counter()
+        """What the waiting Tasks that do not stand in the order wait for."""
         self.last_start: float | None = None
         self._oldest = OldestFirst()
         self._beyond: dict[str, Place] = {}
         self._ages: list[tuple[float, str]] = []
-        self._waiting: set[str] = set()
+        self._waiting_since: dict[str, float] = {}
 
     @property
     def rules(self) -> QueueSpec:
@@ -105,25 +107,43 @@ class QueueState:
 
     # --- its figures -------------------------------------------------------------------------------------------------
 
-    def count(self, uid: str, created: float, before: str, after: str) -> None:
+    def count(self, before: str, after: str) -> None:
         """Move a Task from one state to another; an empty one means that it is not there."""
-        if before:
-            self.states[before] -= 1
-        if after:
-            self.states[after] += 1
-        if after == "pending" and uid not in self._waiting:
-            self._waiting.add(uid)
-            heapq.heappush(self._ages, (created, uid))
-        elif after != "pending":
-            self._waiting.discard(uid)
+        _move(self.states, before, after)
+
+    def explain(self, before: str, after: str) -> None:
+        """Change what a Task waits for outside of the order; empty means that it does not."""
+        _move(self.unready, before, after)
+
+    def waits(self, uid: str, since: float | None) -> None:
+        """A pending Task could have started since then, epoch seconds; None when it is not pending, or not due."""
+        if since is None:
+            self._waiting_since.pop(uid, None)
+        elif self._waiting_since.get(uid) != since:
+            self._waiting_since[uid] = since
+            heapq.heappush(self._ages, (since, uid))
+
+    @property
+    def beyond(self) -> int:
+        """How many are not let into the order by ``maxPending``."""
+        return len(self._beyond)
 
     def counts(self) -> Counts:
         """How many Tasks stand where."""
-        while self._ages and self._ages[0][1] not in self._waiting:
+        while self._ages and self._waiting_since.get(self._ages[0][1]) != self._ages[0][0]:
             heapq.heappop(self._ages)
         oldest = self._ages[0][0] if self._ages else None
         states = self.states
         return Counts(states["pending"], states["held"], states["running"], states["retrying"], oldest)
+
+
+def _move(counter: Counter[str], before: str, after: str) -> None:
+    if before == after:
+        return
+    if before:
+        counter[before] -= 1
+    if after:
+        counter[after] += 1
 
 
 def _age(rank: Rank) -> Age:

@@ -18,6 +18,8 @@ from taskq.domain.reasons import Reason, message
 
 NEVER = float("-inf")
 
+_HELD_BY = {"Paused": Reason.QUEUE_PAUSED, "Closed": Reason.QUEUE_CLOSED, "DryRun": Reason.DRY_RUN}
+
 
 class Queues:
     """See the module."""
@@ -120,6 +122,34 @@ class Queues:
         root = self._root(state)
         if root:
             self._hungry[root.key] = None
+
+    # --- which limit holds them -------------------------------------------------------------------------------------
+
+    def own_limit(self, state: QueueState, now: float) -> str:
+        """What keeps a queue from starting anything at all at this moment, its group apart; empty for nothing."""
+        fault = self.fault_of(state)
+        if fault:
+            return fault[0]
+        if not may_start(state.rules):
+            return _HELD_BY[state.rules.state]
+        if len(state.holding) >= state.rules.max_concurrency:
+            return Reason.CONCURRENCY_LIMIT
+        return "" if state.starts.free_at(state.rules.rate_limit, now) <= now else Reason.RATE_LIMIT
+
+    def group_limit(self, root: QueueState, now: float) -> str:
+        """What keeps a whole group from starting anything; empty for nothing."""
+        if not may_start(root.rules):
+            return _HELD_BY[root.rules.state]
+        if sum(len(member.holding) for member in self._family(root)) >= root.rules.max_concurrency:
+            return Reason.PARENT_LIMIT
+        if root.starts.free_at(root.rules.rate_limit, now) > now:
+            return Reason.RATE_LIMIT
+        full = self._limit is not None and self._running.total() >= self._limit
+        return Reason.CLUSTER_LIMIT if full else ""
+
+    def root_of(self, state: QueueState) -> QueueState | None:
+        """The queue whose room bounds its group; None when it names a parent that can't be one."""
+        return self._root(state)
 
     # --- whose turn it is --------------------------------------------------------------------------------------------
 

@@ -35,6 +35,17 @@ class Reason(StrEnum):
     STARTED = "Started"
     BACKING_OFF = "BackingOff"
     WAITING = "Waiting"
+    # What it waits for when nothing is wrong: the queue's figures name these, no status does
+    NOT_DUE = "NotDue"
+    QUEUE_PAUSED = "QueuePaused"
+    DRY_RUN = "DryRun"
+    PENDING_LIMIT = "PendingLimit"
+    CONCURRENCY_LIMIT = "ConcurrencyLimit"
+    CONCURRENCY_KEY_LIMIT = "ConcurrencyKeyLimit"
+    PARENT_LIMIT = "ParentLimit"
+    CLUSTER_LIMIT = "ClusterLimit"
+    RATE_LIMIT = "RateLimit"
+    STARTING = "Starting"
     # Why it can't start
     QUEUE_NOT_FOUND = "QueueNotFound"
     PRIORITY_LEVEL_NOT_FOUND = "PriorityLevelNotFound"

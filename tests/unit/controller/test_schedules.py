@@ -16,6 +16,7 @@ from taskq.cluster.session import Reply
 from taskq.cluster.store import Store
 from taskq.controller import schedules as module
 from taskq.controller.schedules import REQUESTS_AT_ONCE, Schedules
+from taskq.domain.model import Key
 from taskq.domain.schedules.objects import Schedule
 from taskq.domain.schedules.spec import LedgerEntry
 from taskq.errors import Unanswered
@@ -103,6 +104,12 @@ class Told:
         self.rows: list[LedgerEntry] = []
         self.lags: list[float] = []
         self.missed = 0
+
+    def schedule_known(self, schedule: Key) -> None:
+        """One more."""
+
+    def schedule_gone(self, schedule: Key) -> None:
+        """One less."""
 
     def schedule_ran(self, _schedule: Schedule, entry: LedgerEntry) -> None:
         """A run, or a skip."""

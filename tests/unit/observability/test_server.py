@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 
+from taskq.domain.model import Key
 from taskq.errors import SettingsError
-from taskq.observability.metrics import Metrics, QueueFacts
+from taskq.observability.metrics import Metrics
+from taskq.observability.queue_metrics import QueueFacts
 from taskq.observability.server import Server
 
 
@@ -84,8 +87,9 @@ async def test_a_check_that_fails_is_503_and_no_crash(caplog):
 
 async def test_a_scrape_shows_the_metrics_as_they_are_now(probe):
     """In the text format, unless asked otherwise."""
-    probe.metrics.add_queue("a", "gpu")
-    probe.metrics.feed(queues=lambda: [QueueFacts("a", "gpu", 5, 0, 0, 0, 0.0, 10)])
+    gpu = Key("a", "gpu")
+    probe.metrics.queues.add(gpu)
+    probe.metrics.feed(queues=lambda: [QueueFacts(gpu, Counter(pending=5), Counter(), 0.0, 10)])
     status, text, answer = await probe.get("/metrics")
     assert status == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -129,7 +133,9 @@ async def test_nothing_else_is_served(probe, method, path, status):
 
 async def test_scrapes_at_the_same_time_all_get_an_answer(probe):
     """Two Prometheis are usual."""
-    probe.metrics.feed(queues=lambda: [QueueFacts("a", f"q{n}", 1, 0, 0, 0, 0.0, 1) for n in range(50)])
+    probe.metrics.feed(
+        queues=lambda: [QueueFacts(Key("a", f"q{n}"), Counter(pending=1), Counter(), 0.0, 1) for n in range(50)]
+    )
     answers = await asyncio.gather(*(probe.get("/metrics") for _ in range(10)))
     assert {status for status, _, _ in answers} == {200}
 
