@@ -122,13 +122,8 @@ class Operator:
             every_seconds=settings.queue_status_seconds,
         )
         self._trying = Templates(api, self.templates, clock, may_write=self._may_write)
-        metrics.feed(
-            queues=self._queue_facts,
-            schedules=self._known_schedules,
-            informers=lambda: self.informers,
-            dispatcher=self._dispatcher_facts,
-        )
         self._leading = False
+        self._feed(metrics)
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -277,6 +272,16 @@ class Operator:
 
     def _rules_of(self, key: Key) -> QueueSpec:
         return policy.spec_of(self.queues.get(key))
+
+    # --- what a scrape asks ------------------------------------------------------------------------------------------
+
+    def _feed(self, metrics: Metrics) -> None:
+        metrics.feed(
+            queues=self._queue_facts,
+            schedules=self._known_schedules,
+            informers=lambda: self.informers,
+            dispatcher=self._dispatcher_facts,
+        )
 
     def _queue_facts(self) -> Iterator[QueueFacts]:
         if self._leading:
