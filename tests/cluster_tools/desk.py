@@ -94,11 +94,11 @@ class Desk:
         assert found, f"{kind} {self.namespace}/{name} is not there"
         return found
 
-    def list(self, kind: str, selector: str = "") -> list[Json]:
-        """All of a kind."""
+    def list(self, kind: str, selector: str = "", fields: str = "") -> list[Json]:
+        """All of a kind, or those that the selectors of labels and fields leave."""
         group, version, plural = PLURALS[kind]
         listed = self._custom.list_namespaced_custom_object(
-            group, version, self.namespace, plural, label_selector=selector
+            group, version, self.namespace, plural, label_selector=selector, field_selector=fields
         )
         items: list[Json] = listed["items"]
         return items

@@ -847,6 +847,13 @@ OF_SHARING = (
         "spec.retention.maxFailed",
         "must be of type integer",
     ),
+    refused(
+        "dead-letters-for-no-time",
+        "TaskQueue",
+        {"spec.retention.deadLetterSeconds": 0},
+        "spec.retention.deadLetterSeconds",
+        AT_LEAST.format(1),
+    ),
     refused("retention-unknown", "TaskQueue", {"spec.retention.max": 1}, "spec.retention.max", "unknown field"),
     refused(
         "total-below-soft",

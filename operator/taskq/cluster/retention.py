@@ -68,6 +68,8 @@ class Retention:
         self._chunk_size = chunk_size
         self._decode = TaskDecoder(0)
         self._archive = Archive()
+        self.scanned = False
+        """Whether all finished Tasks were listed at least once."""
         self._waker = Waker()
 
     def add(self, task: Task) -> None:
@@ -104,6 +106,7 @@ class Retention:
             if known.uid not in before:  # it ended while the list was read
                 archive.add(known, self._rules_of(known.queue))
         self._archive = archive
+        self.scanned = True
 
     async def _settled(self, path: str) -> AsyncIterator[Task]:
         token = ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from taskq.clock import Clock
 from taskq.cluster.events import Events
-from taskq.cluster.retention import Retention
 from taskq.domain import policy
 from taskq.domain.actions import Launch, Note, WriteStatus
 from taskq.domain.model import Job, Key, Task, seconds
@@ -24,12 +24,12 @@ WORTH_AN_EVENT = (Skip.MISSED, Skip.DEADLINE, Skip.QUEUE_FULL, Skip.TOO_MANY, Sk
 class Observer:
     """Implements what the effects want to tell."""
 
-    def __init__(self, metrics: Metrics, events: Events, retention: Retention, clock: Clock) -> None:
-        """Pass everything on."""
+    def __init__(self, metrics: Metrics, events: Events, clock: Clock, on_end: Callable[[Task], None]) -> None:
+        """Pass everything on; ``on_end`` is told of each Task once its end stands."""
         self._metrics = metrics
         self._events = events
-        self._retention = retention
         self._clock = clock
+        self._on_end = on_end
         self._freed: dict[Key, float] = {}
 
     def slot_freed(self, queue: Key) -> None:
@@ -60,7 +60,7 @@ class Observer:
         """A status stands."""
         note = write.note
         if task.is_terminal:
-            self._retention.add(task)
+            self._on_end(task)
         if note is None:
             return
         if note.reason != Reason.SUCCEEDED:  # a plain success needs no Event: its status says it

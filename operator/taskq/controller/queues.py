@@ -12,8 +12,9 @@ from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
 from taskq.cluster.store import Store, decode_queue
 from taskq.domain.board import Board
-from taskq.domain.model import Queue
+from taskq.domain.model import Queue, Task
 from taskq.domain.queue_status import queue_patch
+from taskq.domain.tally import Tally
 from taskq.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -41,18 +42,27 @@ class QueueStatuses:
         self._clock = clock
         self._may_write = may_write
         self._every = every_seconds
+        self._tally = Tally()
 
     async def run(self) -> None:
         """Compare and write until cancelled."""
         while True:
-            for queue in list(self._queues):
-                try:
-                    await self._attend(queue)
-                except RequestError as error:
-                    logger.warning("status of TaskQueue %s not written: %s", queue.metadata.key, error)
-                except Exception:  # one that nobody foresaw must not stop the others
-                    logger.exception("TaskQueue %s is passed over", queue.metadata.key)
+            await self.write_all()
             await asyncio.sleep(self._every)
+
+    async def write_all(self) -> None:
+        """Bring every status up to date; what can't be written now is left for the next time."""
+        for queue in list(self._queues):
+            try:
+                await self._attend(queue)
+            except RequestError as error:
+                logger.warning("status of TaskQueue %s not written: %s", queue.metadata.key, error)
+            except Exception:  # one that nobody foresaw must not stop the others
+                logger.exception("TaskQueue %s is passed over", queue.metadata.key)
+
+    def ended(self, task: Task) -> None:
+        """A Task has ended; its status says so."""
+        self._tally.ended(task.queue, task.status.phase)
 
     async def _attend(self, queue: Queue) -> None:
         state = self._board.queues.find(queue.metadata.key)
@@ -60,6 +70,9 @@ class QueueStatuses:
             return
         kept = self._retention.counts(queue.metadata.key)
         fault = self._board.queues.fault_of(state)
-        patch = queue_patch(queue, state.counts(), kept, state.last_start, self._clock.now(), fault=fault)
+        totals = self._tally.totals(queue, kept) if self._retention.scanned else None
+        patch = queue_patch(
+            queue, state.counts(), kept, state.last_start, self._clock.now(), totals=totals, fault=fault
+        )
         if patch:
             await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch)

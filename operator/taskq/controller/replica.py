@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,9 @@ GIVE_UP_SECONDS = 30.0
 after so long: an API server that restarts must not cost warm caches. A renewal that succeeds late proves, by the
 resourceVersion that it replaces, that nobody held the lease meanwhile."""
 
+LAST_WRITES_SECONDS = 2.0
+"""How long a successor may be kept waiting for the queues' last figures."""
+
 STUCK_SECONDS = 60.0
 """A pass is made every few seconds, whatever happens: a minute without one is no load, it is a defect."""
 
@@ -82,7 +86,7 @@ class Operator:
             chunk_size=settings.list_chunk_size,
         )
         self._events = Events(api, clock, per_second=settings.events_per_second)
-        self._observer = Observer(metrics, self._events, self._retention, clock)
+        self._observer = Observer(metrics, self._events, clock, self._on_end)
         self._scheduling = Schedules(
             api,
             clock,
@@ -142,6 +146,7 @@ class Operator:
 
     async def stop(self) -> None:
         """Begin nothing new, let what is under way end, and give the lease back."""
+        was_leading = self._leading
         self.dispatcher.stopping = True
         self.dispatcher.wake()
         try:
@@ -151,6 +156,10 @@ class Operator:
         except TimeoutError:
             logger.warning("%d requests without an answer; the next leader finds out", self.dispatcher.in_flight)
             return  # the lease expires by itself, after the last of them can have had an effect
+        if was_leading:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WRITES_SECONDS):
+                    await self._statuses.write_all()  # what has ended since the last time is counted
         await self.lease.release()
 
     async def _while_synced(self) -> None:
@@ -244,6 +253,10 @@ class Operator:
             self._metrics.queues.add(new.queue)
         self.board.on_task(old, new)
         self.dispatcher.wake()
+
+    def _on_end(self, task: Task) -> None:
+        self._retention.add(task)
+        self._statuses.ended(task)
 
     def _on_job(self, old: Job | None, new: Job | None) -> None:
         if new and new.finished and old and not old.finished:

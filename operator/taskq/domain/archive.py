@@ -28,7 +28,8 @@ class Finished(NamedTuple):
     result_expires: float | None
     """When its result is to be taken away while the Task stays; None when they go together, or there is none."""
     free_at: float
-    """Until then it is kept in any case: its Job's creation time counts for the queue's ``rateLimit``."""
+    """Until then it is kept in any case: its Job's creation time counts for the queue's ``rateLimit``, or it is a
+    dead letter."""
 
     @property
     def succeeded(self) -> bool:
@@ -49,7 +50,11 @@ def finished(task: Task, rules: QueueSpec) -> Finished:
     expires = ended + policy.ttl_seconds(task, rules, succeeded=task.status.phase == "Succeeded")
     result_ttl = policy.result_ttl_seconds(task, rules)
     result_expires = ended + result_ttl if result_ttl is not None and task.status.result else None
-    free_at = ended + rules.rate_limit.period_seconds if rules.rate_limit else ended
+    free_at = max(
+        ended,
+        ended + rules.rate_limit.period_seconds if rules.rate_limit else 0.0,
+        ended + _dead_letter_seconds(task, rules),
+    )
     return Finished(
         uid=task.metadata.uid,
         task=task.metadata.key,
@@ -120,6 +125,12 @@ class Archive:
     def next_due(self) -> float | None:
         """When :meth:`take_due` has something next, epoch seconds."""
         return self._due[0][0] if self._due else None
+
+
+def _dead_letter_seconds(task: Task, rules: QueueSpec) -> int:
+    if not task.status.dead_letter or rules.retention is None:
+        return 0
+    return rules.retention.dead_letter_seconds or 0
 
 
 def _most(rules: QueueSpec, *, succeeded: bool) -> int | None:

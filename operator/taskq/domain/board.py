@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from taskq.domain import lifecycle, policy
+from taskq.domain import cancelling, lifecycle, policy
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Launch, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
 from taskq.domain.entry import Busy, Entry, Ghost
@@ -316,8 +316,9 @@ class Board:
             return False
         if launch.job in self._ghosts or entry.gone_job == launch.job:  # it was made, seen, and deleted meanwhile
             return False
-        spec = entry.task.spec
-        return not spec.cancellation and not spec.suspend and entry.task.current_attempt == launch.attempt
+        if entry.task.spec.suspend or cancelling.of_waiting(entry.task, self.queues.of(entry.task.queue).queue):
+            return False
+        return entry.task.current_attempt == launch.attempt
 
     def launched(self, launch: Launch) -> None:
         """The Job exists; the caller has fed it to :meth:`on_job`."""

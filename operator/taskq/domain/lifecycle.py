@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from taskq.domain import cancelling, policy, retry, status
 from taskq.domain import outcome as outcomes
-from taskq.domain import policy, retry, status
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
 from taskq.domain.admission import Fault, Refusal, why_blocked
 from taskq.domain.jobspec import job_key
@@ -138,9 +138,8 @@ def quiescent(job: Job, pods: tuple[Pod, ...]) -> bool:
 def _queue(view: View, now: float) -> Decision:
     """A Task without a Job: cancelled, expired, held, not due, blocked, or ready."""
     task = view.task
-    if task.spec.cancellation:
-        why = f": {task.spec.cancellation.reason}" if task.spec.cancellation.reason else ""
-        return _end(view, "Cancelled", Reason.CANCELLED, message(Reason.CANCELLED, why=why), now)
+    if wish := cancelling.of_waiting(task, view.queue):
+        return _end(view, "Cancelled", wish.reason, wish.message, now)
     expiry = policy.expiry_time(task, view.rules)
     if expiry is not None and now >= expiry:
         return _expire(view, now)
@@ -256,8 +255,7 @@ def _attend(view: View, job: Job, now: float) -> Decision:
 
 def _stop_reason(view: View, job: Job, now: float) -> tuple[str, float | None]:
     """Why the attempt must stop now, else an empty string and the time of its next limit."""
-    cancellation = view.task.spec.cancellation
-    if cancellation and cancellation.mode != "IfPending":
+    if cancelling.of_running(view.task, view.queue):
         return Reason.CANCELLED, None
     limits = policy.timeouts(view.task, view.rules)
     deadlines = {Reason.TOTAL_TIMEOUT: policy.total_deadline(view.task, view.rules, job.metadata.created)}
@@ -328,11 +326,9 @@ def _settle(view: View, job_name: str, outcome: Outcome, job: Job | None, now: f
         note = Note(reason=Reason.SUCCEEDED, message=text, result="succeeded", outcome=outcome, launched=launched)
         patch = status.ended(task, view.rules, "Succeeded", Reason.SUCCEEDED, text, now, attempt=ended)
         return Decision(Stage.ENDED, (_write(task, patch, note),))
-    wish = task.spec.cancellation
-    if wish and wish.mode != "IfPending":
-        text = message(Reason.CANCELLED, why=f": {wish.reason}" if wish.reason else "")
-        note = Note(reason=Reason.CANCELLED, message=text, result="cancelled", outcome=outcome, launched=launched)
-        patch = status.ended(task, view.rules, "Cancelled", Reason.CANCELLED, text, now, attempt=ended)
+    if wish := cancelling.of_running(task, view.queue, outcome):
+        note = Note(reason=wish.reason, message=wish.message, result="cancelled", outcome=outcome, launched=launched)
+        patch = status.ended(task, view.rules, "Cancelled", wish.reason, wish.message, now, attempt=ended)
         return Decision(Stage.ENDED, (_write(task, patch, note),))
     return _settle_failure(view, job_name, outcome, launched, now)
 

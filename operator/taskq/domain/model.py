@@ -236,6 +236,7 @@ class TaskStatus(_Facts):
     completion_time: datetime | None = None
     result: str = ""
     settled: str = ""
+    dead_letter: str = ""
     attempts: tuple[Attempt, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
@@ -322,6 +323,7 @@ class RetentionLimits(_Value, frozen=True):
 
     max_succeeded: int | None = None
     max_failed: int | None = None
+    dead_letter_seconds: int | None = None
 
 
 class QueueSpec(_Facts):
@@ -345,6 +347,22 @@ class QueueSpec(_Facts):
     task_defaults: TaskDefaults = TaskDefaults()
 
 
+class QueueRequest(_Value, frozen=True):
+    """A request by annotation that was taken up: it concerns Tasks created until then."""
+
+    nonce: str
+    time: datetime
+
+
+class Totals(_Value, frozen=True):
+    """Tasks that ended, cleaned up or not."""
+
+    succeeded: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+
+
 class QueueStatus(_Facts):
     """What TaskQ wrote about a queue."""
 
@@ -357,6 +375,9 @@ class QueueStatus(_Facts):
     failed: int = 0
     expired: int = 0
     cancelled: int = 0
+    totals: Totals | None = None
+    purge: QueueRequest | None = None
+    cancel_all: QueueRequest | None = None
     oldest_pending_time: datetime | None = None
     last_start_time: datetime | None = None
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from taskq.domain import cancelling
 from taskq.domain.admission import Fault
-from taskq.domain.model import Queue, seconds, stamp
+from taskq.domain.model import Queue, QueueStatus, seconds, stamp
 from taskq.domain.queue_state import Counts
 from taskq.domain.reasons import Reason
 from taskq.domain.status import State, conditions
+
+ENDS = ("Succeeded", "Failed", "Expired", "Cancelled")
 
 _STATES: dict[str, tuple[str, str, str]] = {
     "Open": ("True", Reason.ACCEPTING, "Accepts Tasks and starts them"),
@@ -27,11 +30,13 @@ def queue_patch(
     last_start: float | None,
     now: float,
     *,
+    totals: Mapping[str, int] | None = None,
     fault: Fault | None = None,
 ) -> dict[str, Any] | None:
     """The status to write, or None when it stands already.
 
-    ``finished`` counts, by phase, the finished Tasks that are still kept; ``fault`` is why it can start nothing.
+    ``finished`` counts, by phase, the finished Tasks that are still kept, ``totals`` all that there were (None while
+    that is not known yet); ``fault`` is why it can start nothing.
     """
     present = queue.status
     states: dict[str, State | None] = {
@@ -47,12 +52,23 @@ def queue_patch(
         "pending": counts.pending + counts.held,
         "running": counts.running,
         "retrying": counts.retrying,
-        **{phase.lower(): finished.get(phase, 0) for phase in ("Succeeded", "Failed", "Expired", "Cancelled")},
+        **_by_phase(finished),
         "oldestPendingTime": None if counts.oldest_pending is None else stamp(counts.oldest_pending),
         "lastStartTime": None if last_start is None else stamp(last_start),
         "conditions": conditions(present.conditions, queue.metadata.generation, states, now),
     }
+    if totals is not None and _by_phase(totals) != _totals(present):
+        patch["totals"] = _by_phase(totals)
+    patch |= cancelling.taken_up(queue, now)
     return patch if _facts(patch) != _present(queue) else None
+
+
+def _by_phase(counts: Mapping[str, int]) -> dict[str, int]:
+    return {phase.lower(): counts.get(phase, 0) for phase in ENDS}
+
+
+def _totals(status: QueueStatus) -> dict[str, int] | None:
+    return None if status.totals is None else {phase.lower(): getattr(status.totals, phase.lower()) for phase in ENDS}
 
 
 def _idleness(counts: Counts) -> State:

@@ -11,6 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 
+from taskq.domain import cancelling
 from taskq.domain.admission import Fault, may_start
 from taskq.domain.model import Key, Lane, Queue
 from taskq.domain.queue_state import QueueState
@@ -63,7 +64,7 @@ class Queues:
         state = self.of(queue.metadata.key)
         if old and new and old.metadata.generation == new.metadata.generation:
             state.queue = new
-            return set()
+            return state.members if cancelling.is_new(old, new) else set()
         self._adopt(state.key, old, new)
         state.configure(new)
         family = [state, *(self.of(child) for child in self._children.get(state.key, ()))]

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TOTAL_TIMEOUT = "TotalTimeoutExceeded"
     TOO_MANY_IGNORED = "TooManyIgnoredAttempts"
     CANCELLED = "Cancelled"
+    PURGED = "Purged"
     STARTING_DEADLINE_EXCEEDED = "StartingDeadlineExceeded"
     # Where a Task stands
     STARTED = "Started"
@@ -93,7 +94,8 @@ MESSAGES: dict[str, str] = {
     Reason.NON_RETRIABLE: "Attempt {attempt} ended as {reason}, which a rule of spec.retryPolicy.rules makes final: {message}",
     Reason.TOO_MANY_IGNORED: "{limit} attempts ended without fault of the Task (the last as {reason}); the node or the cluster is the likely cause: {message}",
     Reason.TOTAL_TIMEOUT: "All attempts together took longer than timeouts.totalSeconds ({limit}); the last one, {attempt}, ended as {reason}: {message}",
-    Reason.CANCELLED: "Cancelled by spec.cancellation{why}",
+    Reason.CANCELLED: "Cancelled by {who}",
+    Reason.PURGED: "Waited in queue {queue} when it was purged (annotation taskq.dev/purge of the TaskQueue, {time})",
     Reason.STARTING_DEADLINE_EXCEEDED: "Not started within {limit} s of {since} (spec.startingDeadlineSeconds): its queue {queue} had no room, or held it",
     Reason.STARTED: "Attempt {attempt} runs as Job {job}",
     Reason.BACKING_OFF: "Attempt {attempt} ended as {reason}; the next one is due at {due}",

@@ -96,6 +96,8 @@ def ended(
     }
     patch = _patch(task, queue, now, phase, reason, text, conditions)
     patch |= {"completionTime": stamp(now), "nextAttemptTime": None, "settled": "True"}
+    if phase == "Failed" and queue.retention and queue.retention.dead_letter_seconds:
+        patch["deadLetter"] = "True"
     if attempt:
         job_name, outcome = attempt
         patch |= _settled_attempt(task, job_name, outcome, counts=counts)

@@ -19,6 +19,9 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 
 RUN_NOW_ANNOTATION = f"{GROUP}/run-now"
 """On a Schedule: any new value asks for one run now."""
+PURGE_ANNOTATION = f"{GROUP}/purge"
+CANCEL_ALL_ANNOTATION = f"{GROUP}/cancel-all"
+"""On a TaskQueue: any new value cancels once what waits, or all that is unfinished."""
 BACKFILL_ANNOTATION = f"{GROUP}/backfill"
 """On a Schedule: FROM/TO, an interval in the past whose ticks shall run."""
 

@@ -109,7 +109,7 @@ KINDS = (
             Column("Job", ".status.jobName", wide=True),
             Column("Message", ".status.message", wide=True),
         ),
-        (".spec.queueName", ".status.queueName", ".status.phase", ".status.settled"),
+        (".spec.queueName", ".status.queueName", ".status.phase", ".status.settled", ".status.deadLetter"),
     ),
     Kind(
         TaskQueue,

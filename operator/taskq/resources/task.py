@@ -264,6 +264,15 @@ class TaskStatus(Status):
             description=f"Termination message of the last attempt, at most {RESULT_MAX_BYTES} bytes.",
         ),
     ] = None
+    dead_letter: Annotated[
+        Literal["True"] | None,
+        Field(
+            description=(
+                "True when the Task Failed in a queue that keeps dead letters (retention.deadLetterSeconds); "
+                "`kubectl get tasks.taskq.dev --field-selector status.deadLetter=True` lists them."
+            )
+        ),
+    ] = None
     settled: Annotated[
         Literal["True"] | None,
         Field(description="True once the Task has ended, no Job of it runs and nothing is left to do."),

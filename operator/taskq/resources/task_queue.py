@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from taskq.resources.base import Count, LabelKey, LabelName, Model, Seconds, Status, Time, list_map, rule, rules
 from taskq.resources.common import (
+    CANCEL_ALL_ANNOTATION,
     DEFAULT_MAX_CONCURRENCY,
     DEFAULT_PRIORITY,
     LABEL_QUEUE,
@@ -16,8 +17,10 @@ from taskq.resources.common import (
     MAX_PRIORITY_LEVELS,
     MAX_RATE,
     MAX_SECONDS,
+    MAX_TOKEN_LENGTH,
     MIN_AGING_SECONDS,
     PRIORITY_MAX,
+    PURGE_ANNOTATION,
     UNOBSERVED_GENERATION,
     Ordering,
     PriorityOrder,
@@ -95,7 +98,7 @@ class RateLimit(Model):
 
 
 class RetentionLimits(Model):
-    """How many finished Tasks are kept: the oldest beyond go, with their Jobs, before their time."""
+    """How many finished Tasks are kept, and how long: the oldest beyond go, with their Jobs, before their time."""
 
     max_succeeded: Annotated[
         int | None, Field(ge=0, le=MAX_KEPT, description="Succeeded Tasks kept. No limit by default.")
@@ -103,6 +106,15 @@ class RetentionLimits(Model):
     max_failed: Annotated[
         int | None,
         Field(ge=0, le=MAX_KEPT, description="Failed, Expired and Cancelled Tasks kept. No limit by default."),
+    ] = None
+    dead_letter_seconds: Annotated[
+        Seconds | None,
+        Field(
+            description=(
+                "How long a Task that Failed is kept as a dead letter (status.deadLetter), at least: whatever its "
+                "ttl and maxFailed say. None are unless given."
+            )
+        ),
     ] = None
 
 
@@ -262,6 +274,30 @@ class TaskQueueSpec(Model):
     ] = None
 
 
+class QueueRequest(Model):
+    """A request by annotation that was taken up."""
+
+    nonce: Annotated[str, Field(max_length=MAX_TOKEN_LENGTH, description="The annotation's value.")]
+    time: Annotated[
+        Time,
+        Field(
+            description=(
+                "It concerns Tasks created up to this second: the value itself if it is a time (RFC 3339) in the past, "
+                "else when the operator saw it. It never moves back."
+            )
+        ),
+    ]
+
+
+class Totals(Model):
+    """Tasks of the queue that ended, cleaned up or not."""
+
+    succeeded: Annotated[Count, Field(description="Tasks that Succeeded.")] = 0
+    failed: Annotated[Count, Field(description="Tasks that Failed.")] = 0
+    expired: Annotated[Count, Field(description="Tasks that Expired.")] = 0
+    cancelled: Annotated[Count, Field(description="Tasks that were Cancelled.")] = 0
+
+
 class TaskQueueStatus(Status):
     """How the queue stands."""
 
@@ -274,6 +310,23 @@ class TaskQueueStatus(Status):
     failed: Annotated[Count | None, Field(description="Tasks kept that Failed.")] = None
     expired: Annotated[Count | None, Field(description="Tasks kept that Expired.")] = None
     cancelled: Annotated[Count | None, Field(description="Tasks kept that were Cancelled.")] = None
+    totals: Annotated[
+        Totals | None,
+        Field(
+            description=(
+                "Tasks that ended since the queue was created, also those that are gone; what was there before TaskQ "
+                "counted is in it if it is kept. Each is counted once. An orderly stop of the operator loses none; a "
+                "crash forgets those that ended since the last write of this status (2 s unless set otherwise), but "
+                "never counts less than are kept."
+            )
+        ),
+    ] = None
+    purge: Annotated[
+        QueueRequest | None, Field(description=f"The last {PURGE_ANNOTATION}: waiting Tasks were cancelled.")
+    ] = None
+    cancel_all: Annotated[
+        QueueRequest | None, Field(description=f"The last {CANCEL_ALL_ANNOTATION}: unfinished Tasks were cancelled.")
+    ] = None
     oldest_pending_time: Annotated[
         Time | None, Field(description="Since when the oldest pending Task could have started.")
     ] = None

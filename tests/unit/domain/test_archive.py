@@ -73,6 +73,21 @@ def test_what_counts_for_a_rate_is_kept_until_it_does_not() -> None:
     assert due(archive, 300)[0] == ("a", False)
 
 
+def test_a_dead_letter_is_kept_whatever_else_is_said() -> None:
+    """Only while the queue keeps dead letters, and only what was one when it failed."""
+    keeps, keeps_none = rules(retention={"maxFailed": 0, "deadLetterSeconds": 300}), rules(retention={"maxFailed": 0})
+    task = make_task("a", uid="a", ttl={"afterFailureSeconds": 0}).status(phase="Failed", completionTime=at(0))
+    for made, queue, kept in (
+        (task.status(deadLetter="True"), keeps, 300),
+        (task.status(deadLetter="True"), keeps_none, 0),
+        (task, keeps, 0),
+    ):
+        archive = Archive()
+        archive.add(finished(made.build(), queue), queue)
+        assert due(archive, kept - 1) == []
+        assert due(archive, kept)[0] == ("a", False)
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 50))), st.integers(0, 3))
 def test_no_more_are_kept_than_allowed(ends: list[tuple[int, bool, int]], most: int) -> None:
     """Whatever ends in whatever order: after clean-up the newest so many of each kind are left."""
