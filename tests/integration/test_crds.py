@@ -854,6 +854,38 @@ OF_SHARING = (
         "spec.retention.deadLetterSeconds",
         AT_LEAST.format(1),
     ),
+    refused("alerts-unknown", "TaskQueue", {"spec.alerts.depth": 1}, "spec.alerts.depth", "unknown field"),
+    refused(
+        "alerts-depth-zero", "TaskQueue", {"spec.alerts.queueDepth": 0}, "spec.alerts.queueDepth", AT_LEAST.format(1)
+    ),
+    refused(
+        "alerts-stuck-zero",
+        "TaskQueue",
+        {"spec.alerts.stuckSeconds": 0},
+        "spec.alerts.stuckSeconds",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "alerts-failure-percent",
+        "TaskQueue",
+        {"spec.alerts.failureRatio": 10},
+        "spec.alerts.failureRatio",
+        "less than or equal to 1",
+    ),
+    refused(
+        "alerts-utilization-negative",
+        "TaskQueue",
+        {"spec.alerts.utilization": -0.5},
+        "spec.alerts.utilization",
+        AT_LEAST.format(0),
+    ),
+    refused(
+        "alerts-average-duration",
+        "TaskQueue",
+        {"spec.alerts.averageRunSeconds": "5m"},
+        "spec.alerts.averageRunSeconds",
+        "must be of type integer",
+    ),
     refused("retention-unknown", "TaskQueue", {"spec.retention.max": 1}, "spec.retention.max", "unknown field"),
     refused(
         "total-below-soft",

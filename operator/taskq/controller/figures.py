@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from taskq.domain.board import Board
 from taskq.domain.model import Key
 from taskq.domain.queue_state import QueueState
-from taskq.domain.waiting import Waiting
-from taskq.observability.queue_metrics import UNFINISHED, QueueFacts
+from taskq.domain.waiting import Waiting, unstarted
+from taskq.observability.queue_metrics import NO_ALERTS, UNFINISHED, QueueFacts
 
 
 def queue_facts(board: Board, kept: Callable[[Key], Mapping[str, int]], now: float) -> Iterator[QueueFacts]:
@@ -27,8 +27,10 @@ def _facts(state: QueueState, waiting: Waiting, kept: Mapping[str, int], now: fl
         state.key,
         states,
         waiting.reasons(state),
+        unstarted(state),
         0.0 if oldest is None else now - oldest,
         state.rules.max_concurrency,
         state.rules.max_pending,
         waiting.is_held(state),
+        state.rules.alerts or NO_ALERTS,
     )

@@ -97,7 +97,7 @@ class Decision(NamedTuple):
     place: Place | None = None
     """Where it stands in its queue's order, when it may."""
     waits_for: str = ""
-    """Why it does not stand there, for a Task that waits."""
+    """What keeps it out of the order; or, once it has a Job, its containers from running."""
 
 
 def decide(view: View, now: float) -> Decision:
@@ -291,10 +291,11 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     fault, again = _why_not_running(view, job, now)
     wake_at = _earliest(wake_at, again)
     patch = status.running(task, view.rules, job, fault, now)
+    running = Decision(Stage.RUNNING, (), wake_at, waits_for=fault[0] if fault else "")
     if not status.differs(task, patch):
-        return Decision(Stage.RUNNING, (), wake_at)
+        return running
     note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
-    return Decision(Stage.RUNNING, (_write(task, patch, note),), wake_at)
+    return running._replace(actions=(_write(task, patch, note),))
 
 
 def _why_not_running(view: View, job: Job, now: float) -> tuple[Fault | None, float | None]:

@@ -326,6 +326,16 @@ class RetentionLimits(_Value, frozen=True):
     dead_letter_seconds: int | None = None
 
 
+class Alerts(_Value, frozen=True):
+    """From when on somebody should look at a queue; ratios are 0 to 1."""
+
+    queue_depth: int | None = None
+    stuck_seconds: int | None = None
+    failure_ratio: float | None = None
+    utilization: float | None = None
+    average_run_seconds: int | None = None
+
+
 class QueueSpec(_Facts):
     """The rules of a queue."""
 
@@ -341,6 +351,7 @@ class QueueSpec(_Facts):
     fair_share_label_key: str | None = None
     rate_limit: RateLimit | None = None
     retention: RetentionLimits | None = None
+    alerts: Alerts | None = None
     state: Literal["Open", "Paused", "Draining", "Closed", "DryRun"] = "Open"
     ordering: Literal["PriorityThenTime", "TimeThenPriority"] = "PriorityThenTime"
     priority_order: Literal["HighestFirst", "LowestFirst"] = "HighestFirst"

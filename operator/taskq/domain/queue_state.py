@@ -35,8 +35,8 @@ class QueueState:
         """The Jobs that count against the cap: asked for, running, or with pods that still terminate."""
         self.starts = Starts()
         self.states: Counter[str] = Counter()
-        self.unready: Counter[str] = Counter()
-        """What the waiting Tasks that do not stand in the order wait for."""
+        self.blocked: Counter[str] = Counter()
+        """What keeps Tasks out of the order, or those that were started from running."""
         self.last_start: float | None = None
         self._oldest = OldestFirst()
         self._beyond: dict[str, Place] = {}
@@ -112,8 +112,8 @@ class QueueState:
         _move(self.states, before, after)
 
     def explain(self, before: str, after: str) -> None:
-        """Change what a Task waits for outside of the order; empty means that it does not."""
-        _move(self.unready, before, after)
+        """Change what keeps a Task from starting or running; empty means that nothing but the order does."""
+        _move(self.blocked, before, after)
 
     def waits(self, uid: str, since: float | None) -> None:
         """A pending Task could have started since then, epoch seconds; None when it is not pending, or not due."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from taskq.domain.model import Key
+from taskq.domain.outcome import WAITING_REASONS
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
 from taskq.domain.reasons import Reason
@@ -42,8 +43,15 @@ IN_ORDER = (
 )
 """What those in the order wait for: the first limit that holds their queue."""
 
+NOT_RUNNING = tuple(sorted(WAITING_REASONS))
+"""What keeps the containers of a Task from running whose Job was created."""
+
 WAITING_STATES = ("pending", "held", "retrying")
-HELD = (Reason.QUEUE_PAUSED, Reason.QUEUE_CLOSED, Reason.DRY_RUN)
+
+
+def unstarted(state: QueueState) -> Counter[str]:
+    """How many Tasks of a queue have a Job whose containers do not run, by reason."""
+    return Counter({reason: state.blocked[reason] for reason in NOT_RUNNING if state.blocked[reason] > 0})
 
 
 class Waiting:
@@ -57,7 +65,8 @@ class Waiting:
 
     def reasons(self, state: QueueState) -> Counter[str]:
         """How many Tasks of a queue wait for what; together they are all that are pending, held or retrying."""
-        found = Counter({reason: count for reason, count in state.unready.items() if count > 0})
+        blocked = state.blocked.items()
+        found = Counter({reason: count for reason, count in blocked if count > 0 and reason not in NOT_RUNNING})
         ready = sum(state.states[name] for name in WAITING_STATES) - found.total()
         if ready <= 0:
             return found

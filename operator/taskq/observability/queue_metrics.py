@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from taskq.domain.model import Key
+from taskq.domain.model import Alerts, Key
 from taskq.domain.reasons import Reason
-from taskq.domain.waiting import IN_ORDER, NOT_IN_ORDER
+from taskq.domain.waiting import IN_ORDER, NOT_IN_ORDER, NOT_RUNNING
 from taskq.observability.catalogue import Catalogue, Row, bounded, listed
 from taskq.observability.roster import Roster
 from taskq.resources.common import TERMINAL_PHASES, AttemptReason
@@ -29,6 +29,16 @@ EXEMPLAR_LENGTH = 124
 """OpenMetrics allows 128 characters for an exemplar's labels, names included: `task` is four."""
 
 
+NO_ALERTS = Alerts()
+THRESHOLDS = (
+    ("depth", "queueDepth", lambda alerts: alerts.queue_depth),
+    ("stuck_seconds", "stuckSeconds", lambda alerts: alerts.stuck_seconds),
+    ("failure_ratio", "failureRatio", lambda alerts: alerts.failure_ratio),
+    ("utilization_ratio", "utilization", lambda alerts: alerts.utilization),
+    ("average_run_seconds", "averageRunSeconds", lambda alerts: alerts.average_run_seconds),
+)
+
+
 class QueueFacts(NamedTuple):
     """How a queue stands at the moment of a scrape."""
 
@@ -37,11 +47,14 @@ class QueueFacts(NamedTuple):
     """Tasks by state: the unfinished, and the finished ones that are kept."""
     waiting: Counter[str]
     """Tasks without a Job by what they wait for."""
+    unstarted: Counter[str]
+    """Tasks with a Job whose containers do not run, by reason."""
     oldest_pending_seconds: float
     """Since when the pending Task that waits longest could have started, 0 when there is none."""
     concurrency_limit: int
     pending_limit: int | None = None
     held: bool = False
+    alerts: Alerts = NO_ALERTS
 
 
 Queues = Callable[[], Iterable[QueueFacts]]
@@ -115,6 +128,13 @@ class QueueMetrics:
             lambda: (((*fact.key, reason), count) for fact in self._facts for reason, count in fact.waiting.items()),
         )
         define.asked(
+            "taskq_unstarted_tasks",
+            "gauge",
+            f"Running Tasks whose Job exists and whose containers do not run, by reason: {listed(NOT_RUNNING)}, Other.",
+            (*QUEUE, "reason"),
+            lambda: (((*fact.key, reason), count) for fact in self._facts for reason, count in fact.unstarted.items()),
+        )
+        define.asked(
             "taskq_oldest_pending_task_age_seconds",
             "gauge",
             "For how long the pending Task that waits longest could have started, 0 when none is pending and due.",
@@ -142,6 +162,17 @@ class QueueMetrics:
             QUEUE,
             lambda: ((fact.key, fact.held) for fact in self._facts),
         )
+        for name, field, threshold in THRESHOLDS:
+            define.asked(
+                f"taskq_queue_alert_{name}",
+                "gauge",
+                f"The queue's own threshold, spec.alerts.{field}; not there when it sets none.",
+                QUEUE,
+                self._thresholds(threshold),
+            )
+
+    def _thresholds(self, of: Callable[[Alerts], float | None]) -> Callable[[], Iterator[Row]]:
+        return lambda: ((fact.key, value) for fact in self._facts if (value := of(fact.alerts)) is not None)
 
     def _states(self) -> Iterator[Row]:
         for fact in self._facts:
@@ -211,7 +242,8 @@ class QueueMetrics:
         rows: dict[Key, QueueFacts] = {}
         for fact in facts:
             key = self._roster.labels(fact.key)
-            named = fact._replace(key=key, waiting=_bounded(fact.waiting))
+            waiting, unstarted = _bounded(fact.waiting, WAITS), _bounded(fact.unstarted, NOT_RUNNING)
+            named = fact._replace(key=key, waiting=waiting, unstarted=unstarted)
             rows[key] = _sum(rows[key], named) if key in rows else named
         self._facts = list(rows.values())
 
@@ -221,20 +253,21 @@ def _exemplar(queue: Key, task: str) -> dict[str, str]:
     return {"task": f"{queue.namespace}/{task}"[-EXEMPLAR_LENGTH:]}
 
 
-def _bounded(waiting: Counter[str]) -> Counter[str]:
+def _bounded(counts: Counter[str], known: tuple[str, ...]) -> Counter[str]:
     found: Counter[str] = Counter()
-    for reason, count in waiting.items():
-        found[bounded(reason, WAITS)] += count
+    for reason, count in counts.items():
+        found[bounded(reason, known)] += count
     return found
 
 
 def _sum(one: QueueFacts, other: QueueFacts) -> QueueFacts:
-    """Two queues as one: counts and limits added, the older age; held only when both are."""
+    """Two queues as one: counts and limits added, the older age; held only when both are; no threshold fits both."""
     limits = [limit for limit in (one.pending_limit, other.pending_limit) if limit is not None]
     return QueueFacts(
         one.key,
         one.states + other.states,
         one.waiting + other.waiting,
+        one.unstarted + other.unstarted,
         max(one.oldest_pending_seconds, other.oldest_pending_seconds),
         one.concurrency_limit + other.concurrency_limit,
         sum(limits) if limits else None,

@@ -7,8 +7,10 @@ from pydantic import ConfigDict, Field
 from taskq.resources.base import Count, LabelKey, LabelName, Model, Seconds, Status, Time, list_map, rule, rules
 from taskq.resources.common import (
     CANCEL_ALL_ANNOTATION,
+    DEFAULT_FAILURE_RATIO,
     DEFAULT_MAX_CONCURRENCY,
     DEFAULT_PRIORITY,
+    DEFAULT_STUCK_SECONDS,
     LABEL_QUEUE,
     MAX_CONCURRENCY_LIMIT,
     MAX_KEPT,
@@ -115,6 +117,45 @@ class RetentionLimits(Model):
                 "ttl and maxFailed say. None are unless given."
             )
         ),
+    ] = None
+
+
+class Alerts(Model):
+    """From when on somebody should look at the queue. They change nothing in how it works.
+
+    Each is exported as a metric, so that one alert rule serves every queue.
+    """
+
+    queue_depth: Annotated[
+        int | None, Field(ge=1, le=MAX_PENDING_LIMIT, description="More pending Tasks than this. Never by default.")
+    ] = None
+    stuck_seconds: Annotated[
+        Seconds | None,
+        Field(
+            description=(
+                "Seconds for which the oldest pending Task has waited while nothing of the queue ran or started; "
+                f"{DEFAULT_STUCK_SECONDS} in the rules that come with TaskQ."
+            )
+        ),
+    ] = None
+    failure_ratio: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description=(
+                "A larger part than this of the Tasks that ended within the hour Failed, 0 to 1; "
+                f"{DEFAULT_FAILURE_RATIO:g} in the rules that come with TaskQ."
+            ),
+        ),
+    ] = None
+    utilization: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="A larger part than this of maxConcurrency is in use, 0 to 1. Never by default."),
+    ] = None
+    average_run_seconds: Annotated[
+        Seconds | None,
+        Field(description="Tasks that ended within the hour took longer than this on average. Never by default."),
     ] = None
 
 
@@ -249,6 +290,10 @@ class TaskQueueSpec(Model):
     retention: Annotated[
         RetentionLimits | None,
         Field(description="How many finished Tasks are kept, beside their ttl."),
+    ] = None
+    alerts: Annotated[
+        Alerts | None,
+        Field(description="From when on somebody should look at the queue; exported as metrics for alert rules."),
     ] = None
     ordering: Annotated[
         Ordering,

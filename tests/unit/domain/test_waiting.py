@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from builders import T0, at, make_job, make_queue, make_task
-from taskq.domain.actions import Launch
+from builders import T0, at, make_job, make_pod, make_queue, make_task
+from taskq.domain.actions import Launch, WriteStatus
 from taskq.domain.board import Board, Limits
 from taskq.domain.model import Key, Task
-from taskq.domain.waiting import IN_ORDER, NOT_IN_ORDER, WAITING_STATES, Waiting
+from taskq.domain.waiting import IN_ORDER, NOT_IN_ORDER, WAITING_STATES, Waiting, unstarted
 
 
 def pending(count: int, **spec: Any) -> list[Task]:
@@ -26,6 +26,13 @@ def board_of(tasks: list[Task], *, limits: Limits | None = None, **queue: Any) -
     for task in tasks:
         board.on_task(None, task)
     return board
+
+
+def pass_at(board: Board, now: float) -> None:
+    """A pass whose status writes succeed at once."""
+    for action in board.plan(T0 + now).actions:
+        if isinstance(action, WriteStatus):
+            board.written(action, T0 + now, failed=False)
 
 
 def reasons(board: Board, now: float = 100, queue: str = "default") -> dict[str, int]:
@@ -99,6 +106,24 @@ def test_what_is_about_to_start_says_so() -> None:
     board.plan(T0 + 9)
     state = next(iter(board.queues))
     assert Waiting(board.queues, T0 + 9).reasons(state) == Counter({"Starting": 2})
+
+
+def test_tasks_whose_containers_do_not_run_are_counted_by_reason() -> None:
+    """They run, for their queue; something is wrong all the same, until it is not."""
+    board = board_of(pending(1))
+    (launch,) = [action for action in board.plan(T0).actions if isinstance(action, Launch)]
+    job = make_job(board.entries[launch.uid].task).build()
+    board.on_job(None, job)
+    board.launched(launch)
+    pod = make_pod(job).waiting("ImagePullBackOff").build()
+    board.on_pod(None, pod)
+    pass_at(board, 10)
+    (state,) = board.queues
+    assert unstarted(state) == {"ImagePullFailed": 1}
+    assert Waiting(board.queues, T0 + 10).reasons(state) == Counter()
+    board.on_pod(pod, make_pod(job).running(11).build())
+    pass_at(board, 12)
+    assert unstarted(state) == Counter()
 
 
 def test_a_queue_is_held_by_its_own_state_or_its_parents() -> None:

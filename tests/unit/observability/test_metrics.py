@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from taskq.clock import SystemClock
-from taskq.domain.model import Key
+from taskq.domain.model import Alerts, Key
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules.objects import Schedule
 from taskq.domain.schedules.spec import ScheduleSpec
@@ -31,10 +31,16 @@ ROOT = Path(__file__).parents[3]
 NAMES = {
     "taskq_tasks": "gauge",
     "taskq_waiting_tasks": "gauge",
+    "taskq_unstarted_tasks": "gauge",
     "taskq_oldest_pending_task_age_seconds": "gauge",
     "taskq_queue_concurrency_limit": "gauge",
     "taskq_queue_pending_limit": "gauge",
     "taskq_queue_held": "gauge",
+    "taskq_queue_alert_depth": "gauge",
+    "taskq_queue_alert_stuck_seconds": "gauge",
+    "taskq_queue_alert_failure_ratio": "gauge",
+    "taskq_queue_alert_utilization_ratio": "gauge",
+    "taskq_queue_alert_average_run_seconds": "gauge",
     "taskq_tasks_started_total": "counter",
     "taskq_tasks_finished_total": "counter",
     "taskq_attempts_failed_total": "counter",
@@ -88,7 +94,16 @@ def facts(namespace: str = "a", queue: str = "gpu", **changes: Any) -> QueueFact
     """A queue that holds something in every state."""
     states = Counter(pending=5, held=4, running=3, retrying=2, succeeded=9)
     waiting = Counter({Reason.SUSPENDED: 4, Reason.CONCURRENCY_LIMIT: 7})
-    row = QueueFacts(Key(namespace, queue), states, waiting, 60.0, 10, pending_limit=100)
+    row = QueueFacts(
+        Key(namespace, queue),
+        states,
+        waiting,
+        Counter({Reason.IMAGE_PULL_FAILED: 1}),
+        60.0,
+        10,
+        pending_limit=100,
+        alerts=Alerts(1_000, 600, 0.2, 0.9, 60),
+    )
     return row._replace(**changes)
 
 
@@ -213,6 +228,7 @@ def test_how_queues_stand_is_asked_for_at_each_scrape(metrics):
     assert value(metrics, "taskq_queue_concurrency_limit", **queue) == 10
     assert value(metrics, "taskq_queue_pending_limit", **queue) == 100
     assert value(metrics, "taskq_queue_held", **queue) == 0
+    assert value(metrics, "taskq_unstarted_tasks", **queue, reason="ImagePullFailed") == 1
     rows[:] = [facts(states=Counter(pending=6))]
     assert value(metrics, "taskq_tasks", **queue, state="pending") == 6
     rows[:] = []
@@ -417,6 +433,19 @@ def test_every_reason_to_wait_is_a_label(metrics):
     for reason in (*NOT_IN_ORDER, *IN_ORDER):
         assert value(metrics, "taskq_waiting_tasks", namespace="a", queue="gpu", reason=reason.value) == 1
     assert value(metrics, "taskq_waiting_tasks", namespace="a", queue="gpu", reason="Other") == 2
+
+
+def test_thresholds_are_there_when_a_queue_sets_them(metrics):
+    """And only then; those of many queues together would mean nothing."""
+    rows = [facts(), facts("b", "one"), facts("b", "two")]
+    metrics.feed(queues=lambda: rows)
+    expected = {"depth": 1_000, "stuck_seconds": 600, "failure_ratio": 0.2, "utilization_ratio": 0.9}
+    for name, threshold in (expected | {"average_run_seconds": 60}).items():
+        assert value(metrics, f"taskq_queue_alert_{name}", namespace="a", queue="gpu") == threshold
+        assert value(metrics, f"taskq_queue_alert_{name}", namespace=OTHER, queue=OTHER) is None
+    rows[:] = [facts(alerts=Alerts(queue_depth=5))]
+    assert value(metrics, "taskq_queue_alert_depth", namespace="a", queue="gpu") == 5
+    assert value(metrics, "taskq_queue_alert_stuck_seconds", namespace="a", queue="gpu") is None
 
 
 def test_counters_of_a_new_queue_begin_at_zero(metrics):

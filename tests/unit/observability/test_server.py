@@ -89,7 +89,7 @@ async def test_a_scrape_shows_the_metrics_as_they_are_now(probe):
     """In the text format, unless asked otherwise."""
     gpu = Key("a", "gpu")
     probe.metrics.queues.add(gpu)
-    probe.metrics.feed(queues=lambda: [QueueFacts(gpu, Counter(pending=5), Counter(), 0.0, 10)])
+    probe.metrics.feed(queues=lambda: [QueueFacts(gpu, Counter(pending=5), Counter(), Counter(), 0.0, 10)])
     status, text, answer = await probe.get("/metrics")
     assert status == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -134,7 +134,9 @@ async def test_nothing_else_is_served(probe, method, path, status):
 async def test_scrapes_at_the_same_time_all_get_an_answer(probe):
     """Two Prometheis are usual."""
     probe.metrics.feed(
-        queues=lambda: [QueueFacts(Key("a", f"q{n}"), Counter(pending=1), Counter(), 0.0, 1) for n in range(50)]
+        queues=lambda: [
+            QueueFacts(Key("a", f"q{n}"), Counter(pending=1), Counter(), Counter(), 0.0, 1) for n in range(50)
+        ]
     )
     answers = await asyncio.gather(*(probe.get("/metrics") for _ in range(10)))
     assert {status for status, _, _ in answers} == {200}

@@ -29,6 +29,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task_queue.PriorityAging, decision.PriorityAging, set()),
     (task_queue.RateLimit, decision.RateLimit, set()),
     (task_queue.RetentionLimits, decision.RetentionLimits, set()),
+    (task_queue.Alerts, decision.Alerts, set()),
     (task_queue.ParentRef, decision.ParentRef, set()),
     (schedule.ScheduleSpec, when.ScheduleSpec, {"taskTemplate"}),
     (schedule.Dst, when.Dst, set()),
