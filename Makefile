@@ -46,6 +46,10 @@ down: ## Stop and remove all that `make demo` and `make cluster` started
 	@if test -x $(BIN)/python; then $(BIN)/python demo/demo.py --stop; fi
 	@$(PYTHON) local-cluster/cluster.py down
 
+.PHONY: image
+image: $(READY) ## Build the operator's image, without a container engine, as dist/taskq-operator.tar
+	@$(BIN)/python image/build.py
+
 # --- check it --------------------------------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -87,8 +91,9 @@ bench: $(READY) ## Measure the figures of docs/reference/figures.md (about half 
 # --- generated files -------------------------------------------------------------------------------------------------
 
 .PHONY: generate
-generate: $(READY) ## Make the CRDs and the reference pages anew from the code
+generate: $(READY) ## Make the CRDs, the reference pages and the chart's part of both anew from the code
 	$(BIN)/python -m taskq.resources.crd crds
 	$(BIN)/python -m taskq.resources.crd --docs docs/reference/fields.md
 	$(BIN)/python -m taskq.settings --docs docs/reference/settings.md
 	$(BIN)/python -m taskq.observability.reference --docs docs/reference/metrics.md
+	$(BIN)/python helm/generate.py
