@@ -65,12 +65,16 @@ fmt: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff format
 
 .PHONY: test
-test: $(READY) ## Run every ring of tests: unit and repo, sim, integration, e2e (installs and builds what they need)
-	$(PYTEST) tests/unit tests/repo tests/sim tests/integration tests/e2e
+test: $(READY) ## Run every ring of tests: unit and repo, chart, sim, integration, e2e (installs and builds what they need)
+	$(PYTEST) tests/unit tests/repo tests/chart tests/sim tests/integration tests/e2e
 
 .PHONY: unit
 unit: $(READY) ## Run the pure tests and those of the repository itself (seconds)
 	$(PYTEST) tests/unit tests/repo
+
+.PHONY: chart
+chart: $(READY) ## Lint the Helm chart and test what it becomes (builds helm at the first time)
+	$(PYTEST) tests/chart
 
 .PHONY: sim
 sim: $(READY) ## Run the seeded random walks on simulated time
@@ -96,4 +100,4 @@ generate: $(READY) ## Make the CRDs, the reference pages and the chart's part of
 	$(BIN)/python -m taskq.resources.crd --docs docs/reference/fields.md
 	$(BIN)/python -m taskq.settings --docs docs/reference/settings.md
 	$(BIN)/python -m taskq.observability.reference --docs docs/reference/metrics.md
-	$(BIN)/python helm/generate.py
+	$(BIN)/python helm/chart_files.py

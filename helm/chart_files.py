@@ -1,6 +1,6 @@
 """Writes what the chart has from the code: copies of the CRDs, and the settings in values.schema.json.
 
-    python helm/generate.py [--check]
+    python helm/chart_files.py [--check]
 
 Copies, because a packaged chart has only what lies in its folder; that they are current is a test.
 """
