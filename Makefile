@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 
 .PHONY: lock
 lock: $(READY) ## Resolve the dependencies anew and write the lock files
-	$(BIN)/uv pip compile pyproject.toml --group test --group lint --group build --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra cli --group test --group lint --group build --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet --output-file requirements-operator.lock
 
 # --- try it ----------------------------------------------------------------------------------------------------------

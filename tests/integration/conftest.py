@@ -15,6 +15,7 @@ from kubernetes import client as kubernetes
 from kubernetes import config
 
 import localcluster
+from cluster_tools.command_line import CommandLine
 from cluster_tools.desk import Desk
 from cluster_tools.kubelet import FakeKubelet
 from cluster_tools.operator_process import PROMPT, OperatorProcess
@@ -75,6 +76,12 @@ def operator(
         process.wait_leading()
         yield process
         assert process.terminate() == 0, process.tail()
+
+
+@pytest.fixture
+def taskq(cluster: localcluster.Cluster, namespace: str) -> CommandLine:
+    """The command line in a fresh namespace."""
+    return CommandLine(cluster.kubeconfig, namespace)
 
 
 @contextlib.contextmanager

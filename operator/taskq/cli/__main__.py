@@ -1,0 +1,5 @@
+"""`python -m taskq.cli`."""
+
+from taskq.cli.main import run
+
+run()

@@ -1,0 +1,89 @@
+"""The columns of each kind's table. Names have no spaces and values neither, as kubectl's have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from taskq.cli import tasks
+from taskq.cli.kinds import Object, condition, name_of, namespace_of
+from taskq.cli.output import Column, phase_colour
+from taskq.cli.text import age, one_line, since
+from taskq.resources.common import DEFAULT_MAX_CONCURRENCY
+
+MESSAGE_WIDTH = 80
+
+NAMESPACE = Column("NAMESPACE", namespace_of)
+
+
+def _status(name: str) -> Any:
+    return lambda obj: str(obj.get("status", {}).get(name, ""))
+
+
+def task_columns(now: float, *, namespaced: bool) -> Sequence[Column]:
+    """Tasks; wide ones say what they are and why they stand there."""
+
+    def seconds(value: float | None) -> str:
+        return "" if value is None else age(value)
+
+    return (
+        *((NAMESPACE,) if namespaced else ()),
+        Column("NAME", name_of),
+        Column("QUEUE", tasks.queue),
+        Column("PRI", tasks.priority),
+        Column("PHASE", tasks.phase, colour=phase_colour),
+        Column("ATTEMPT", _status("attempt")),
+        Column("WAITED", lambda task: seconds(tasks.waited_seconds(task, now))),
+        Column("RAN", lambda task: seconds(tasks.ran_seconds(task, now))),
+        Column("REASON", tasks.reason),
+        Column("TYPE", tasks.type_of, wide=True),
+        Column("SCHEDULE", tasks.schedule, wide=True),
+        Column("JOB", _status("jobName"), wide=True),
+        Column("AGE", lambda task: since(task["metadata"]["creationTimestamp"], now)),
+        Column("MESSAGE", lambda task: one_line(task.get("status", {}).get("message") or "", MESSAGE_WIDTH), wide=True),
+    )
+
+
+def queue_columns(now: float, *, namespaced: bool) -> Sequence[Column]:
+    """TaskQueues with their counts."""
+    return (
+        *((NAMESPACE,) if namespaced else ()),
+        Column("NAME", name_of),
+        Column("READY", ready),
+        Column("STATE", lambda queue: queue["spec"].get("state", "Open"), colour=_state_colour),
+        Column("PENDING", _status("pending")),
+        Column("RUNNING", _running),
+        Column("RETRYING", _status("retrying")),
+        Column("OLDEST", lambda queue: since(queue.get("status", {}).get("oldestPendingTime"), now)),
+        Column("SUCCEEDED", _status("succeeded")),
+        Column("FAILED", _status("failed")),
+        Column("EXPIRED", _status("expired"), wide=True),
+        Column("CANCELLED", _status("cancelled"), wide=True),
+        Column("PARENT", lambda queue: (queue["spec"].get("parent") or {}).get("name", ""), wide=True),
+        Column("PRIORITY", lambda queue: str(queue["spec"].get("priority", 0)), wide=True),
+        Column("ORDERING", lambda queue: queue["spec"].get("ordering", ""), wide=True),
+        Column("RATE", _rate, wide=True),
+        Column("LAST-START", lambda queue: since(queue.get("status", {}).get("lastStartTime"), now)),
+        Column("AGE", lambda queue: since(queue["metadata"]["creationTimestamp"], now)),
+    )
+
+
+def ready(obj: Object) -> str:
+    """The condition Ready: True, False, or unknown to anybody."""
+    found = condition(obj, "Ready")
+    return str(found["status"]) if found else "<unknown>"
+
+
+def _running(queue: Object) -> str:
+    running = queue.get("status", {}).get("running")
+    limit = queue["spec"].get("maxConcurrency", DEFAULT_MAX_CONCURRENCY)
+    return f"{'?' if running is None else running}/{limit}"
+
+
+def _rate(queue: Object) -> str:
+    limit = queue["spec"].get("rateLimit")
+    return f"{limit['maxStarts']}/{age(limit['periodSeconds'])}" if limit else ""
+
+
+def _state_colour(state: str) -> str:
+    return {"Open": "", "Closed": "red"}.get(state, "yellow")

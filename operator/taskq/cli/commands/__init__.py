@@ -1,0 +1,1 @@
+"""One module a command; `taskq.cli.catalog` names them."""

@@ -1,0 +1,156 @@
+"""`list`: Tasks, by any filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import click
+
+from taskq.cli import tasks
+from taskq.cli.api import Api
+from taskq.cli.columns import task_columns
+from taskq.cli.errors import ApiRefused, CliError
+from taskq.cli.framework import Command, option
+from taskq.cli.kinds import TASK, Object, name_of
+from taskq.cli.options import OUTPUT, connected, everywhere, printed
+from taskq.cli.output import Format, Table, batches, note, print_documents
+from taskq.cli.selection import Selection, by_names, filtered, named, selected
+from taskq.clock import SystemClock
+
+SORTS: dict[str, Callable[[Object, float], Any]] = {
+    "name": lambda task, _: name_of(task),
+    "age": lambda task, now: now - _epoch(task["metadata"]["creationTimestamp"]),
+    "priority": lambda task, _: _number(tasks.priority(task)),
+    "queue": lambda task, _: tasks.queue(task),
+    "phase": lambda task, _: tasks.phase(task),
+    "attempt": lambda task, _: int(task.get("status", {}).get("attempt") or 0),
+    "waited": lambda task, now: tasks.waited_seconds(task, now) or 0.0,
+    "ran": lambda task, now: tasks.ran_seconds(task, now) or 0.0,
+    "started": lambda task, _: str(task.get("status", {}).get("startTime") or ""),
+    "finished": lambda task, _: str(task.get("status", {}).get("completionTime") or ""),
+}
+
+
+def _epoch(time: str) -> float:
+    from taskq.cli.text import parsed
+
+    found = parsed(time)
+    assert found is not None
+    return found.timestamp()
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+@click.command(
+    "list",
+    cls=Command,
+    examples=[
+        "list",
+        "list -A --phase Failed --newer 1h",
+        "list --queue reports --phase waiting --sort-by -priority",
+        "list --phase unfinished -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'",
+    ],
+)
+@named
+@filtered
+@option("-w", "--watch", is_flag=True, section=OUTPUT, help="Go on with what changes.")
+@option("--sort-by", default="", metavar="KEY", section=OUTPUT, help=f"One of {', '.join(SORTS)}; -KEY turns it round.")
+@option("--limit", type=click.IntRange(min=1), section=OUTPUT, help="Print at most so many.")
+@printed
+@everywhere
+@connected
+def command(
+    api: Api,
+    form: Format,
+    selection: Selection,
+    names: tuple[str, ...],
+    all_namespaces: bool,
+    watch: bool,
+    sort_by: str,
+    limit: int | None,
+) -> None:
+    """List Tasks, by any filter.
+
+    A page of the list is in memory at a time, however long it is; --sort-by and jsonpath need all of it.
+    """
+    now = SystemClock().now()
+    if watch and not form.is_table:
+        raise CliError("--watch prints tables only; `kubectl get tasks.taskq.dev -o json --watch` prints documents")
+    if names and (selection.is_given or all_namespaces or watch):
+        raise CliError("give names or filters, not both; --text finds a Task by a part of its name")
+    namespace = None if all_namespaces else api.namespace
+    found: Iterable[Object] = by_names(api, names) if names else selected(api, selection, namespace, now)
+    if sort_by:
+        found = _sorted(found, sort_by, now)
+    if limit is not None:
+        found = _first(found, limit)
+    if form.is_table:
+        count = _print_table(api, found, form, selection, namespace, now, watch=watch)
+    else:
+        count = print_documents(TASK, found, form, single=len(names) == 1)
+    if not count and form.is_table and not watch:
+        note(f"No Tasks found in {namespace} namespace." if namespace else "No Tasks found.")
+
+
+def _sorted(found: Iterable[Object], sort_by: str, now: float) -> list[Object]:
+    key = sort_by.removeprefix("-")
+    if key not in SORTS:
+        raise CliError(f"unknown key {key!r}; --sort-by takes {', '.join(SORTS)}")
+    return sorted(found, key=lambda task: SORTS[key](task, now), reverse=sort_by.startswith("-"))
+
+
+def _first(found: Iterable[Object], limit: int) -> Iterator[Object]:
+    return (task for _, task in zip(range(limit), found, strict=False))
+
+
+def _print_table(
+    api: Api,
+    found: Iterable[Object],
+    form: Format,
+    selection: Selection,
+    namespace: str | None,
+    now: float,
+    *,
+    watch: bool,
+) -> int:
+    table = Table(task_columns(now, namespaced=namespace is None), wide=form.name == "wide", headers=form.headers)
+    if watch:
+        _watch(api, table, selection, namespace)
+        return 0
+    count = 0
+    for batch in batches(found):
+        table.print(table.row(task) for task in batch)
+        count += len(batch)
+    return count
+
+
+def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) -> None:
+    """What is there, then what changes, for ever; a watch that the server ends goes on where it was."""
+    clock = SystemClock()
+    version, shown = "", set()
+    for page in api.pages(TASK, namespace, labels=selection.labels):
+        version = version or page.version  # of the first page: what changed while the others came is told again
+        tasks_now = [task for task in page.items if selection.holds(task, clock.now())]
+        shown |= {task["metadata"]["uid"] for task in tasks_now}
+        table.print(table.row(task) for task in tasks_now)
+    while True:
+        try:
+            for kind, task in api.watch(TASK, namespace, version, labels=selection.labels):
+                version = task["metadata"]["resourceVersion"]
+                if kind == "BOOKMARK":
+                    continue
+                uid, now = task["metadata"]["uid"], clock.now()
+                if selection.holds(task, now) or uid in shown:  # one that leaves the selection is shown a last time
+                    table.columns = task_columns(now, namespaced=namespace is None)
+                    table.print([table.row(task)])
+                    (shown.add if selection.holds(task, now) and kind != "DELETED" else shown.discard)(uid)
+        except ApiRefused as error:
+            if error.status != 410:
+                raise
+            version = next(iter(api.pages(TASK, namespace, labels=selection.labels, size=1))).version

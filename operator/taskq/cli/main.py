@@ -1,0 +1,91 @@
+"""The root command: `kubectl taskq`, or `taskq`. What goes wrong ends as one line on stderr, and a code.
+
+0 all is well · 1 an error, also in how the command was typed, as with kubectl · 130 interrupted. `run --wait` and
+`wait` add codes of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskq import __version__
+from taskq.cli.catalog import CATALOG
+from taskq.cli.errors import ApiRefused, CliError
+from taskq.cli.framework import LazyGroup
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""What a shell shows for a program that SIGPIPE ended."""
+
+
+@click.group(cls=LazyGroup, entries=CATALOG, package="taskq.cli.commands", invoke_without_command=False)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option("-n", "--namespace", default="", hidden=True)
+@click.option("--context", default="", hidden=True)
+@click.option("--kubeconfig", default="", hidden=True)
+@click.option("--as", "as_user", default="", hidden=True)
+@click.option("--as-group", "as_groups", multiple=True, hidden=True)
+@click.option("--request-timeout", default="0", hidden=True)
+@click.pass_context
+def root(ctx: click.Context, /, **given: Any) -> None:
+    """Priority task queues on Kubernetes: see and steer Tasks, TaskQueues, Schedules and TaskTemplates.
+
+    Every command takes kubectl's -n, --context, --kubeconfig and --as; `COMMAND --help` tells the rest.
+    """
+    from taskq.cli.api import Connection
+    from taskq.cli.text import duration
+
+    given["request_timeout"] = duration(given["request_timeout"])
+    ctx.obj = Connection(**given)
+
+
+def program(argv0: str) -> str:
+    """How the user called it: kubectl runs a plug-in by its file's name."""
+    return "kubectl taskq" if Path(argv0).name.startswith("kubectl-") else "taskq"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (the process' own by default); the exit code."""
+    prog = program(sys.argv[0])
+    try:
+        code = root.main(args=None if argv is None else list(argv), prog_name=prog, standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else prog
+        return _fail(f"error: {_lower(error.format_message())}; see `{where} --help`")
+    except click.ClickException as error:
+        return _fail(f"error: {error.format_message()}")
+    except ApiRefused as error:
+        return _fail(f"Error from server{f' ({error.reason})' if error.reason else ''}: {error}", error.code)
+    except CliError as error:
+        return _fail(f"error: {error}", error.code)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is flushed into the broken pipe
+        return BROKEN_PIPE
+    return code if isinstance(code, int) else 0
+
+
+def _fail(text: str, code: int = 1) -> int:
+    sys.stderr.write(" ".join(text.split()) + "\n")
+    return code
+
+
+def _lower(text: str) -> str:
+    return (text[:1].lower() + text[1:]).rstrip(".")
+
+
+def run() -> None:
+    """The console scripts."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

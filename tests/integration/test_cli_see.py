@@ -1,0 +1,239 @@
+"""The commands that look, against a real API server and a running operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client as kubernetes
+
+import localcluster
+from cluster_tools.command_line import CommandLine
+from cluster_tools.desk import Desk, retries
+from cluster_tools.operator_process import OperatorProcess
+from cluster_tools.waiting import until
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+
+@pytest.fixture(scope="module")
+def zoo(cluster: localcluster.Cluster, client: kubernetes.ApiClient, operator: OperatorProcess) -> Iterator[Desk]:
+    """A namespace that no test changes: Tasks that wait, run, succeeded and failed, in two queues."""
+    core: Any = kubernetes.CoreV1Api(client)
+    desk = Desk(client, core.create_namespace({"metadata": {"generateName": "zoo-"}}).metadata.name, cluster.audit_log)
+    desk.queue("shut", state="Paused")
+    desk.create("Task", "waits", {"queueName": "shut", "priority": 7, "jobTemplate": _job()}, labels={"team": "blue"})
+    desk.task("runs", {"hold": True}, queueName="default")
+    desk.task("fine", {"message": "42 rows"})
+    desk.task("fails", {"exitCode": 3, "message": "no database"}, retryPolicy=retries(2))
+    for name, phase in (("runs", "Running"), ("fine", "Succeeded"), ("fails", "Failed")):
+        desk.wait_phase(name, phase)
+    yield desk
+    core.delete_namespace(desk.namespace)
+
+
+@pytest.fixture(scope="module")
+def look(cluster: localcluster.Cluster, zoo: Desk) -> CommandLine:
+    """The command line in the zoo."""
+    return CommandLine(cluster.kubeconfig, zoo.namespace)
+
+
+def _job() -> dict[str, object]:
+    return {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "busybox:1.36"}]}}}}
+
+
+# --- list ---------------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_where_every_task_stands(look: CommandLine) -> None:
+    """One line a Task, by name; what is not known is <none>."""
+    said = look("list")
+    assert said.column("NAME") == ["fails", "fine", "runs", "waits"]
+    assert said.column("PHASE") == ["Failed", "Succeeded", "Running", "Pending"]
+    assert said.column("QUEUE") == ["default", "default", "default", "shut"]
+    assert said.column("ATTEMPT") == ["2", "1", "1", "<none>"]
+    assert said.column("PRI") == ["0", "0", "0", "7"]
+    assert "TYPE" in look("list", "-o", "wide").out
+    assert "\x1b" not in said.out  # this is no terminal
+
+
+FILTERS = [
+    (["--phase", "Failed"], ["fails"]),
+    (["--phase", "failed,succeeded"], ["fails", "fine"]),
+    (["--phase", "unfinished"], ["runs", "waits"]),
+    (["--queue", "shut"], ["waits"]),
+    (["--queue", "default"], ["fails", "fine", "runs"]),
+    (["--queue", "default", "--queue", "shut", "--phase", "active"], ["runs"]),
+    (["-l", "team=blue"], ["waits"]),
+    (["--text", "DATABASE"], ["fails"]),
+    (["--older", "1h"], []),
+    (["--newer", "1h", "--phase", "ended"], ["fails", "fine"]),
+    (["--type", "report"], []),
+    (["--schedule", "nightly"], []),
+]
+
+
+def test_list_filters(look: CommandLine) -> None:
+    """By phase, queue, label, text, age and type; all that are given must hold."""
+    for filters, names in FILTERS:
+        said = look("list", *filters, "-o", "name")
+        assert sorted(said.out.split()) == [f"task.taskq.dev/{name}" for name in names], filters
+
+
+def test_list_finds_a_queue_before_any_operator_looked(taskq: CommandLine, desk: Desk) -> None:
+    """A Task that waits has its queue in the spec, or nowhere when it means `default`."""
+    desk.queue("default", state="Paused")
+    desk.queue("other", state="Paused")
+    desk.task("unsaid")
+    desk.task("said", queueName="default")
+    desk.task("elsewhere", queueName="other")
+    assert taskq("list", "--queue", "default", "-o", "name").out.split() == [
+        "task.taskq.dev/said",
+        "task.taskq.dev/unsaid",
+    ]
+    assert taskq("list", "-q", "other", "-o", "name").out.split() == ["task.taskq.dev/elsewhere"]
+
+
+def test_list_prints_documents_that_programs_read(look: CommandLine) -> None:
+    """JSON, YAML, JSONPath; a single name is a single document."""
+    listed = json.loads(look("list", "-o", "json").out)
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["fails", "fine", "runs", "waits"]
+    assert listed["items"][0]["kind"] == "Task"
+    assert "managedFields" not in listed["items"][0]["metadata"]
+    assert yaml.safe_load(look("list", "-o", "yaml").out)["items"] == listed["items"]
+    assert json.loads(look("list", "fine", "-o", "json").out)["status"]["result"] == "42 rows"
+    path = '{range .items[?(@.status.phase=="Failed")]}{.metadata.name}={.status.attempt}{"\\n"}{end}'
+    assert look("list", "-o", f"jsonpath={path}").out == "fails=2\n"
+    assert json.loads(look("list", "--phase", "Expired", "-o", "json").out)["items"] == []
+    assert yaml.safe_load(look("list", "--phase", "Expired", "-o", "yaml").out)["items"] == []
+
+
+def test_list_sorts_and_stops(look: CommandLine) -> None:
+    """Either way round; --limit prints the first of them."""
+    assert look("list", "--sort-by", "-priority").column("NAME")[0] == "waits"
+    assert look("list", "--sort-by", "attempt").column("NAME")[-1] == "fails"
+    assert len(look("list", "--limit", "2", "--no-headers").out.splitlines()) == 2
+
+
+def test_list_of_nothing_says_so_on_stderr(taskq: CommandLine) -> None:
+    """A pipe gets no data, and a person an answer."""
+    said = taskq("list")
+    assert (said.out, said.err.startswith("No Tasks found in test-")) == ("", True)
+
+
+def test_list_watches(taskq: CommandLine, desk: Desk, cluster: localcluster.Cluster, tmp_path: Path) -> None:
+    """What is there, then what changes, until somebody stops it."""
+    desk.task("first", {"hold": True})
+    desk.wait_phase("first", "Running")
+    command = [sys.executable, "-m", "taskq.cli", "list", "--watch", "-n", desk.namespace]
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PYTHONUNBUFFERED": "1"}
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(command, stdout=out, env=environment)
+    try:
+        until(lambda: "first" in (tmp_path / "out").read_text(), "the first row")
+        desk.task("second")
+        until(lambda: "second" in (tmp_path / "out").read_text(), "the second row")
+        until(lambda: "Succeeded" in (tmp_path / "out").read_text(), "its end")
+    finally:
+        process.send_signal(2)
+        assert process.wait(timeout=30) == 130
+
+
+# --- describe, queues ---------------------------------------------------------------------------------------------
+
+
+def test_describe_tells_all(look: CommandLine, zoo: Desk) -> None:
+    """Attempts with exit codes and messages, a timeline, conditions and Events."""
+    until(lambda: zoo.events("fails"), "Events of the failure")
+    said = look("describe", "fails").out
+    assert "Phase:         Failed (RetriesExhausted)" in said
+    assert said.count("Error") >= 2
+    assert "no database" in said
+    for line in ("attempt 1 started", "attempt 2 ended: Error", "ended: Failed", "RetriesExhausted   "):
+        assert line in said, said
+
+
+def test_describe_says_why_a_task_waits(look: CommandLine, taskq: CommandLine, desk: Desk) -> None:
+    """The queue's state, the Task's own hold, and the time that it must not start before."""
+    said = look("describe", "waits").out
+    assert "Why it waits:\n  Its queue shut is Paused and starts nothing; `open shut` changes that" in said
+    desk.task("held", suspend=True, notBeforeTime="2999-01-01T00:00:00Z")
+    said = taskq("describe", "held").out
+    assert "held by spec.suspend" in said
+    assert "(spec.notBeforeTime)" in said
+
+
+def test_queues_show_what_waits_and_runs(look: CommandLine, zoo: Desk) -> None:
+    """With limits, states and ages."""
+    zoo.wait("shut", lambda queue: queue["status"].get("pending") == 1, "counted", "TaskQueue")
+    said = look("queues")
+    assert said.column("NAME") == ["shut"]
+    assert said.column("STATE") == ["Paused"]
+    assert said.column("RUNNING") == ["0/10"]
+    assert said.column("PENDING") == ["1"]
+    assert look("queues", "shut", "-o", "jsonpath={.spec.state}").out == "Paused"
+
+
+# --- habits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["lst"], "unknown command 'lst', did you mean 'list'?"),
+        (["list", "--phase", "Done"], "unknown phase 'Done'"),
+        (["list", "-o", "xml"], "unknown output format 'xml'"),
+        (["list", "nobody"], 'Error from server (NotFound): tasks.taskq.dev "nobody" not found'),
+        (["list", "--older", "soon"], "'soon' is no duration; write it like 30s, 15m, 1h30m or 2d"),
+        (["list", "--context", "moon"], "the kubeconfig has no context 'moon'; it has"),
+        (["describe"], "missing argument"),
+    ],
+)
+def test_an_error_is_one_line_with_the_next_step(taskq: CommandLine, args: list[str], words: str) -> None:
+    """On stderr, with exit code 1, as kubectl's."""
+    said = taskq(*args, code=1)
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert words in said.err
+
+
+def test_one_can_act_as_somebody_else(look: CommandLine) -> None:
+    """The API server decides what they may see; the answer says how to look further."""
+    said = look("list", "--as", "nobody@example.com", code=1)
+    assert "nobody@example.com" in said.err
+    assert "kubectl auth can-i --list" in said.err
+    assert look("list", "--as", "admin", "--as-group", "system:masters").column("NAME")
+    assert look("--as", "nobody@example.com", "list", code=1).err == said.err
+    assert "--as-group needs --as" in look("list", "--as-group", "system:masters", code=1).err
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, cluster: localcluster.Cluster) -> None:
+    """With the context that led there."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    said = CommandLine(tmp_path / "config", "default")("list", code=1)
+    assert "https://127.0.0.1:1" in said.err
+    assert "does not answer" in said.err
+    assert "no kubeconfig at" in CommandLine(tmp_path / "none", "default")("list", code=1).err
+
+
+def test_the_namespace_is_the_contexts_unless_given(
+    look: CommandLine, zoo: Desk, cluster: localcluster.Cluster, tmp_path: Path
+) -> None:
+    """As with kubectl; -A looks everywhere."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = zoo.namespace
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    environment = {**os.environ, "KUBECONFIG": str(tmp_path / "config")}
+    command = [sys.executable, "-m", "taskq.cli", "list", "-o", "name"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "task.taskq.dev/fails"
+    assert zoo.namespace in look("list", "-A", "--text", "waits").column("NAMESPACE")
