@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from taskq import __version__
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.kinds import Kind, Object, name_of, namespace_of
+from taskq.clock import Clock
 
 PAGE = 500
 """Objects a page, as kubectl asks for them."""
@@ -66,9 +67,10 @@ class Page(NamedTuple):
 class Api:
     """One cluster, as one user. Nothing is read or sent before the first request."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
         """`connection` may name files and contexts that do not exist; the first request tells."""
         self.connection = connection
+        self.clock = clock
 
     def close(self) -> None:
         """Close the connections, if there were any."""

@@ -17,7 +17,6 @@ from taskq.cli.kinds import TASK, Kind, Object, name_of, namespace_of
 from taskq.cli.output import note, say, where
 from taskq.cli.selection import Selection, by_names, selected
 from taskq.cli.text import plural
-from taskq.clock import SystemClock
 
 AT_ONCE = 8
 """Requests under way: the API server's priority and fairness takes turns, and more of them are no faster."""
@@ -57,7 +56,7 @@ def find(api: Api, wanted: Wanted, *, meant: Callable[[Object], bool], verb: str
     if not (wanted.selection.is_given or wanted.all_):
         raise CliError(f"which Tasks? Give names, filters such as --queue or -l, or --all; see `{verb} --help`")
     namespace = None if wanted.all_namespaces else api.namespace
-    now = SystemClock().now()
+    now = api.clock.now()
     return [_found(task) for task in selected(api, wanted.selection, namespace, now) if meant(task)]
 
 

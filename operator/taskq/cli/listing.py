@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from taskq.cli.api import Api
 from taskq.cli.kinds import Kind, Object
 from taskq.cli.output import Column, Format, Table, batches, note, print_documents
-from taskq.clock import SystemClock
 
 
 def list_kind(
@@ -26,7 +25,7 @@ def list_kind(
     if not form.is_table:
         print_documents(kind, found, form, single=len(names) == 1)
         return
-    now = SystemClock().now()
+    now = api.clock.now()
     table = Table(columns(now, namespaced=all_namespaces), wide=form.name == "wide", headers=form.headers)
     count = 0
     for batch in batches(found):

@@ -16,7 +16,6 @@ from taskq.cli.options import DURATION
 from taskq.cli.output import Format, note, print_documents, say
 from taskq.cli.text import moment, one_line, stamp, whole_seconds
 from taskq.cli.waiting import TIMED_OUT, outcome_code, wait_until
-from taskq.clock import SystemClock
 from taskq.resources.common import API_VERSION
 
 WAITING = "Waiting"
@@ -170,12 +169,12 @@ def _show(task: Object, form: Format, dry_run: str) -> None:
 
 def await_end(api: Api, task: Object, patience: Patience) -> int:
     """Wait for a Task's end, with its logs if asked for; the exit code that its outcome makes."""
-    until = None if patience.timeout is None else SystemClock().uptime() + patience.timeout
+    until = None if patience.timeout is None else api.clock.uptime() + patience.timeout
     if patience.follow:
         from taskq.cli.podlogs import follow_task
 
         follow_task(api, task, until=until)
-    left = None if until is None else max(0.0, until - SystemClock().uptime())
+    left = None if until is None else max(0.0, until - api.clock.uptime())
     done = wait_until(api, task, tasks.ended, left)
     if done is None:
         note(f"error: {name_of(task)} has not ended within the --timeout; it goes on; `list {name_of(task)}` shows it")

@@ -11,6 +11,7 @@ from taskq.cli.api import Api, Connection
 from taskq.cli.errors import CliError
 from taskq.cli.framework import bundle, option
 from taskq.cli.output import FORMATS, Format, parse_format
+from taskq.clock import SystemClock
 
 CLUSTER = "Cluster"
 OUTPUT = "Output"
@@ -77,7 +78,7 @@ def _api(
     before = click.get_current_context().find_root().obj
     if isinstance(before, Connection):
         mine = mine.over(before)
-    api = Api(mine)
+    api = Api(mine, SystemClock())
     click.get_current_context().call_on_close(api.close)
     return api
 

@@ -8,7 +8,6 @@ from taskq.cli import tasks
 from taskq.cli.api import Api
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.kinds import TASK, Object, name_of, namespace_of
-from taskq.clock import SystemClock
 from taskq.resources.common import Phase
 
 TIMED_OUT = 124
@@ -22,7 +21,7 @@ def changes(api: Api, task: Object, *, until: float | None = None) -> Iterator[O
 
     CliError when it is deleted.
     """
-    clock = SystemClock()
+    clock = api.clock
     namespace, name, uid = namespace_of(task), name_of(task), task["metadata"]["uid"]
     while True:
         current = api.find(TASK, namespace, name)
@@ -47,7 +46,7 @@ def changes(api: Api, task: Object, *, until: float | None = None) -> Iterator[O
 
 def wait_until(api: Api, task: Object, done: Callable[[Object], bool], seconds: float | None) -> Object | None:
     """The Task as soon as `done` says so; None when that took longer than `seconds`."""
-    until = None if seconds is None else SystemClock().uptime() + seconds
+    until = None if seconds is None else api.clock.uptime() + seconds
     for seen in changes(api, task, until=until):
         if done(seen):
             return seen

@@ -13,7 +13,6 @@ from taskq.cli.kinds import Object
 from taskq.cli.newtask import Patience, Wish, manifest, pairs, patient, submit, wished
 from taskq.cli.options import connected, dry_run, printed
 from taskq.cli.output import Format
-from taskq.clock import SystemClock
 
 CONTAINER = "main"
 
@@ -75,7 +74,7 @@ def command(
     if service_account:
         pod["serviceAccountName"] = service_account
     spec = {"jobTemplate": {"spec": {"template": {"spec": pod}}}}
-    body = manifest(wish, _base(image), spec, SystemClock().now())
+    body = manifest(wish, _base(image), spec, api.clock.now())
     return submit(api, body, patience, form, dry_run=dry_run)
 
 

@@ -17,7 +17,6 @@ from taskq.cli.options import connected
 from taskq.cli.output import Column, Table, coloured, phase_colour
 from taskq.cli.selection import by_names
 from taskq.cli.text import age, between, local, one_line, parsed, since
-from taskq.clock import SystemClock
 
 MASK = "********"
 LABEL_WIDTH = 14
@@ -28,7 +27,7 @@ LABEL_WIDTH = 14
 @connected
 def command(api: Api, names: tuple[str, ...]) -> None:
     """Tell all about a Task: attempts, timeline, events, and why it waits."""
-    now = SystemClock().now()
+    now = api.clock.now()
     for index, task in enumerate(by_names(api, names)):
         if index:
             sys.stdout.write("\n\n")

@@ -16,7 +16,6 @@ from taskq.cli.kinds import TASK, Object, name_of
 from taskq.cli.options import OUTPUT, connected, everywhere, printed
 from taskq.cli.output import Format, Table, batches, note, print_documents
 from taskq.cli.selection import Selection, by_names, filtered, named, selected
-from taskq.clock import SystemClock
 
 SORTS: dict[str, Callable[[Object, float], Any]] = {
     "name": lambda task, _: name_of(task),
@@ -79,7 +78,7 @@ def command(
 
     A page of the list is in memory at a time, however long it is; --sort-by and jsonpath need all of it.
     """
-    now = SystemClock().now()
+    now = api.clock.now()
     if watch and not form.is_table:
         raise CliError("--watch prints tables only; `kubectl get tasks.taskq.dev -o json --watch` prints documents")
     if names and (selection.is_given or all_namespaces or watch):
@@ -132,7 +131,7 @@ def _print_table(
 
 def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) -> None:
     """What is there, then what changes, for ever; a watch that the server ends goes on where it was."""
-    clock = SystemClock()
+    clock = api.clock
     version, shown = "", set()
     for page in api.pages(TASK, namespace, labels=selection.labels):
         version = version or page.version  # of the first page: what changed while the others came is told again

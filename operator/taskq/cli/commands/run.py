@@ -13,7 +13,6 @@ from taskq.cli.kinds import TEMPLATE, Object
 from taskq.cli.newtask import Patience, Wish, manifest, pairs, patient, submit, wished
 from taskq.cli.options import connected, dry_run, printed
 from taskq.cli.output import Format
-from taskq.clock import SystemClock
 
 SOURCES = {"secret": "secretKeyRef", "configmap": "configMapKeyRef", "task": "taskResult"}
 
@@ -65,7 +64,7 @@ def command(
     if dry_run != "client" and api.find(TEMPLATE, api.namespace, template) is None:
         where = f"namespace {api.namespace} has no TaskTemplate {template!r}"
         raise CliError(f"{where}; `{_program()} templates` lists them, -n looks elsewhere")
-    body = manifest(wish, template, spec, SystemClock().now())
+    body = manifest(wish, template, spec, api.clock.now())
     return submit(api, body, patience, form, dry_run=dry_run)
 
 
