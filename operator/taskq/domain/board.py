@@ -11,20 +11,22 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from taskq.domain import cancelling, lifecycle, policy
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Launch, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
-from taskq.domain.entry import Busy, Entry, Ghost
+from taskq.domain.entry import Busy, Entry, Ghost, Holder
 from taskq.domain.jobspec import job_key, lane_of
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
-from taskq.domain.model import NO_LANE, Job, Key, Pod, Queue, Task, Template
+from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template, seconds
+from taskq.domain.pace import Span
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
 from taskq.domain.reasons import Reason
 from taskq.domain.write_queue import WriteQueue
-from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE
+from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE, LABEL_TASK
 
 DECISIONS_PER_PASS = 500
 """A pass over more would keep the event loop from renewing its lease and reading its watches."""
@@ -381,6 +383,38 @@ class Board:
         """The queue that a Job belongs to."""
         key = _queue_of(job)
         return self.queues.find(key) if key else None
+
+    # --- what is asked of it ---------------------------------------------------------------------------------------
+
+    def view(self, uid: str) -> View | None:
+        """All that a decision about this Task reads; None when it is not known."""
+        entry = self.entries.get(uid)
+        return self._view(entry, self.queues.of(entry.task.queue)) if entry else None
+
+    def observe(self, now: float) -> None:
+        """Decide on all that changed and start nothing: for who only asks."""
+        while self._dirty:
+            self._decide(self._dirty.popitem()[0], now)
+
+    def holders(self, state: QueueState) -> list[Holder]:
+        """Who holds the slots of a queue, the longest first."""
+        found = [self._holder(state.key, job, lane) for job, lane in state.holding.items()]
+        return sorted(found, key=lambda holder: holder.since)
+
+    def _holder(self, queue: Key, key: Key, lane: Lane) -> Holder:
+        job, ghost = self._jobs.get(key), self._ghosts.get(key)
+        if job:
+            return Holder(queue, key, lane, job.metadata.created, job.metadata.labels.get(LABEL_TASK, ""))
+        entry = self.entries.get(ghost.task_uid) if ghost else None
+        return Holder(queue, key, lane, 0.0 if ghost else inf, entry.task.metadata.name if entry else "")
+
+    def spans(self, queue: Key) -> Iterator[Span]:
+        """When the known Jobs of a queue ran."""
+        for job in self._jobs.values():
+            if _queue_of(job) == queue:
+                end = job.finished
+                time = end.last_transition_time if end else None
+                yield Span(job.metadata.created, seconds(time) if time else None)
 
     def pods_of(self, job: Key) -> tuple[Pod, ...]:
         """The known pods of a Job."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import IntFlag, auto
+from typing import NamedTuple
 
 from taskq.domain.admission import Refusal
 from taskq.domain.lifecycle import Stage
-from taskq.domain.model import Key, Pod, Task
+from taskq.domain.model import Key, Lane, Pod, Task
 
 
 class Busy(IntFlag):
@@ -66,3 +67,15 @@ class Ghost:
         self.told_gone = told_gone
         self.asked = False
         self.confirmed = False
+
+
+class Holder(NamedTuple):
+    """Who holds a slot."""
+
+    queue: Key
+    job: Key
+    lane: Lane
+    since: float
+    """Epoch seconds; 0 for a Job of which only pods are left, infinite for one that is being asked for."""
+    task: str
+    """Its name; empty when it is not known."""

@@ -153,15 +153,7 @@ def _queue(view: View, now: float) -> Decision:
     if due > now:
         waits_for = Reason.BACKING_OFF if task.settled_attempt else Reason.NOT_DUE
         return _wait(view, now, None, wake_at=_earliest(due, expiry), waits_for=waits_for)
-    fault, again = why_blocked(
-        task,
-        view.queue,
-        parent=view.parent,
-        queue_exists=view.queue_exists,
-        template_exists=view.template_exists,
-        refusal=view.refusal,
-        now=now,
-    )
+    fault, again = fault_of(view, now)
     place = Place(rank(task, view.rules, now), policy.lane(task, view.rules), held=fault is not None)
     if fault:
         decision = _wait(view, now, fault, wake_at=_earliest(again, expiry))
@@ -170,6 +162,19 @@ def _queue(view: View, now: float) -> Decision:
     if view.refusal:  # not over before the API server has said yes: clearing it first would make the status flicker
         return ready
     return ready._replace(actions=_wait(view, now, None).actions)
+
+
+def fault_of(view: View, now: float) -> tuple[Fault | None, float | None]:
+    """What keeps a Task that is due from standing in the order, and when to look again without any other event."""
+    return why_blocked(
+        view.task,
+        view.queue,
+        parent=view.parent,
+        queue_exists=view.queue_exists,
+        template_exists=view.template_exists,
+        refusal=view.refusal,
+        now=now,
+    )
 
 
 def _keeps_its_place(view: View, fault: Fault) -> bool:
@@ -288,7 +293,7 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
         worth_it += REPORT_SECONDS
     if now < worth_it:
         return Decision(Stage.RUNNING, (), _earliest(wake_at, worth_it))
-    fault, again = _why_not_running(view, job, now)
+    fault, again = why_not_running(view, job, now)
     wake_at = _earliest(wake_at, again)
     patch = status.running(task, view.rules, job, fault, now)
     running = Decision(Stage.RUNNING, (), wake_at, waits_for=fault[0] if fault else "")
@@ -298,7 +303,7 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     return running._replace(actions=(_write(task, patch, note),))
 
 
-def _why_not_running(view: View, job: Job, now: float) -> tuple[Fault | None, float | None]:
+def why_not_running(view: View, job: Job, now: float) -> tuple[Fault | None, float | None]:
     """What keeps the containers from running, and when to look again for something that no event tells."""
     if not view.pods and not job.status.active:
         at = job.metadata.created + NO_POD_SECONDS

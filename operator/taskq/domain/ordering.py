@@ -59,6 +59,12 @@ class _Turn:
         self.last_start = float("-inf")
         self.stamp = 0
 
+    def copy(self) -> _Turn:
+        twin = _Turn(self.fair)
+        twin.heap = self.heap.copy()
+        twin.running, twin.last_start, twin.stamp = self.running, self.last_start, self.stamp
+        return twin
+
 
 class PendingOrder:
     """The Tasks of one queue that may start now."""
@@ -76,6 +82,19 @@ class PendingOrder:
         self._strict = False
         self._by_time = False
         self._max_per_key: int | None = None
+
+    def copy(self) -> PendingOrder:
+        """The same order, for a forecast: whatever is done to one is not done to the other, and nothing is held."""
+        twin = PendingOrder()
+        twin._rank, twin._lane = self._rank.copy(), self._lane.copy()
+        twin._turns = {fair: turn.copy() for fair, turn in self._turns.items()}
+        twin._next = self._next.copy()
+        twin._parked = {
+            key: {fair: heap.copy() for fair, heap in parked.items()} for key, parked in self._parked.items()
+        }
+        twin._running_by_key = self._running_by_key.copy()
+        twin._strict, twin._by_time, twin._max_per_key = self._strict, self._by_time, self._max_per_key
+        return twin
 
     def __len__(self) -> int:
         """How many Tasks stand in the order."""
@@ -173,6 +192,16 @@ class PendingOrder:
                 self._park(turn)
         return None
 
+    def blocked_head(self) -> str | None:
+        """The uid of the Task that nothing may overtake and that can't start; None unless the queue is Strict."""
+        if not self._strict or self.head() or not self._next:
+            return None
+        return self._front(self._turns[self._next[0][3]])
+
+    def running_of(self, key: str) -> int:
+        """How many Tasks of one concurrency key run."""
+        return self._running_by_key[key]
+
     # --- one value among the others ----------------------------------------------------------------------------------
 
     def _turn(self, fair: str) -> _Turn:
@@ -250,6 +279,13 @@ class OldestFirst:
         self._ages: SortedList[Age] = SortedList()
         self._age: dict[str, Age] = {}
 
+    def copy(self) -> OldestFirst:
+        """The same Tasks, for a forecast."""
+        twin = OldestFirst()
+        twin.limit = self.limit
+        twin._ages, twin._age = self._ages.copy(), self._age.copy()
+        return twin
+
     def __contains__(self, uid: str) -> bool:
         """Whether this Task is among the oldest."""
         age = self._age.get(uid)
@@ -284,6 +320,12 @@ class Starts:
     def __init__(self) -> None:
         """None yet."""
         self._times: list[float] = []
+
+    def copy(self) -> Starts:
+        """The same times, for a forecast."""
+        twin = Starts()
+        twin._times = self._times.copy()
+        return twin
 
     def add(self, time: float) -> None:
         """A Task was started."""

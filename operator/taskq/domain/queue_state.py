@@ -9,6 +9,7 @@ from typing import NamedTuple
 from taskq.domain import policy
 from taskq.domain.model import Key, Lane, Queue, QueueSpec
 from taskq.domain.ordering import Age, OldestFirst, PendingOrder, Place, Rank, Starts
+from taskq.domain.pace import Pace
 
 
 class Counts(NamedTuple):
@@ -34,6 +35,7 @@ class QueueState:
         self.holding: dict[Key, Lane] = {}
         """The Jobs that count against the cap: asked for, running, or with pods that still terminate."""
         self.starts = Starts()
+        self.pace = Pace()
         self.states: Counter[str] = Counter()
         self.blocked: Counter[str] = Counter()
         """What keeps Tasks out of the order, or those that were started from running."""
@@ -42,6 +44,14 @@ class QueueState:
         self._beyond: dict[str, Place] = {}
         self._ages: list[tuple[float, str]] = []
         self._waiting_since: dict[str, float] = {}
+
+    def copy(self) -> QueueState:
+        """The same queue, for a forecast: its members are shared, its figures are left out."""
+        twin = QueueState(self.key)
+        twin.queue, twin.members, twin.last_start = self.queue, self.members, self.last_start
+        twin.order, twin.starts, twin._oldest = self.order.copy(), self.starts.copy(), self._oldest.copy()
+        twin.holding, twin._beyond = self.holding.copy(), self._beyond.copy()
+        return twin
 
     @property
     def rules(self) -> QueueSpec:
@@ -58,6 +68,7 @@ class QueueState:
         self.queue = queue
         self.order.configure(self.rules)
         self._oldest.limit = self.rules.max_pending
+        self.pace.rest()
         for uid in [*self._beyond, *(rank[-1] for rank in self.order)]:
             self.withdraw(uid)
 
@@ -86,6 +97,12 @@ class QueueState:
         place = self._beyond.pop(let_in, None) if let_in else None
         if place:
             self.order.put(place)
+        if not len(self.order):
+            self.pace.rest()
+
+    def is_beyond(self, uid: str) -> bool:
+        """Whether ``maxPending`` keeps a Task out of the order."""
+        return uid in self._beyond
 
     # --- its slots ---------------------------------------------------------------------------------------------------
 

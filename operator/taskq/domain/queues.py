@@ -11,6 +11,8 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 
+import msgspec
+
 from taskq.domain import cancelling
 from taskq.domain.admission import Fault, may_start
 from taskq.domain.model import Key, Lane, Queue
@@ -93,6 +95,35 @@ class Queues:
             return Reason.PARENT_IS_CHILD, message(Reason.PARENT_IS_CHILD, parent=ref.name)
         return None
 
+    def is_alone(self, state: QueueState) -> bool:
+        """Whether it shares its room with no other queue."""
+        return state.rules.parent is None and not self._children.get(state.key)
+
+    def family_of(self, root: QueueState) -> Iterator[QueueState]:
+        """The queues that share a root's room, itself included."""
+        return self._family(root)
+
+    @property
+    def cluster_use(self) -> tuple[int, int | None]:
+        """How many Jobs hold a slot in all namespaces, and how many may."""
+        return self._running.total(), self._limit
+
+    def rehearsal(self, state: QueueState) -> Queues:
+        """A copy of one group alone, in which this queue and the root of its group are open and have no rate limit."""
+        root, stage = self._root(state), Queues()
+        members = list(self._family(root)) if root else [state]
+        stage._states = {member.key: member.copy() for member in members}
+        if root:
+            stage._children = {root.key: set(self._children.get(root.key, ()))}
+        for member in (state, root):
+            if member and member.queue:
+                spec = msgspec.structs.replace(member.rules, state="Open", rate_limit=None)
+                if root is None:
+                    spec.parent = None
+                stage._states[member.key].queue = msgspec.structs.replace(member.queue, spec=spec, defect="")
+        stage._hungry = dict.fromkeys([(root or state).key])
+        return stage
+
     # --- slots -------------------------------------------------------------------------------------------------------
 
     def take(self, queue: Key, job: Key, lane: Lane, at: float) -> None:
@@ -171,15 +202,25 @@ class Queues:
     def started(self, state: QueueState, uid: str, job: Key, now: float) -> None:
         """A Task that was picked is being started: its group goes to the end of the line."""
         self.take(state.key, job, state.order.lane_of(uid), now)
+        state.pace.started(now)
         state.withdraw(uid)
         root = self._root(state)
         for member in (state, root) if root and root is not state else (state,):
             member.starts.add(now)
         state.last_start = now
         self._last_start[state.key.namespace] = now
+        if len(state.order) and not self._goes_on(state, root, now):
+            state.pace.filled(now)
         if root:
             self._hungry.pop(root.key, None)
             self._hungry[root.key] = None
+
+    def _goes_on(self, state: QueueState, root: QueueState | None, now: float) -> bool:
+        """Whether the queue could start another at once."""
+        if self._limit is not None and self._running.total() >= self._limit:
+            return False
+        own = state.order.head() is not None and self._is_free(state, now)
+        return own and root is not None and self._has_room(root, now)
 
     def ring(self, now: float) -> None:
         """Let the queues start again whose ``rateLimit`` has room again."""

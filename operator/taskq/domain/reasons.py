@@ -47,6 +47,14 @@ class Reason(StrEnum):
     CLUSTER_LIMIT = "ClusterLimit"
     RATE_LIMIT = "RateLimit"
     STARTING = "Starting"
+    # What only an answer to «why» says
+    HEAD_BLOCKED = "HeadBlocked"
+    LAUNCHING = "Launching"
+    JOB_LEAVING = "JobLeaving"
+    STOPPING = "Stopping"
+    DELETED = "Deleted"
+    QUEUE_STARTS = "QueueStarts"
+    NOTHING_READY = "NothingReady"
     # Why it can't start
     QUEUE_NOT_FOUND = "QueueNotFound"
     PRIORITY_LEVEL_NOT_FOUND = "PriorityLevelNotFound"
@@ -117,6 +125,24 @@ MESSAGES: dict[str, str] = {
     Reason.CONTAINER_CONFIG_ERROR: "spec.jobTemplate: the container can't be made (a missing Secret, ConfigMap, key or command): {message}",
     Reason.NO_POD: "The Job controller has made no pod within {limit} s: a ResourceQuota on pods, an admission policy, or the controller itself is the likely cause; `kubectl describe job {job}` tells",
     Reason.UNSCHEDULABLE: "spec.jobTemplate: no node takes the pod (resources, selectors or taints): {message}",
+    Reason.SUSPENDED: "spec.suspend is true: it waits until that is false",
+    Reason.NOT_DUE: "spec.notBeforeTime: not due before {due}",
+    Reason.QUEUE_PAUSED: "Queue {queue} is Paused and starts nothing until its spec.state is Open",
+    Reason.DRY_RUN: "Queue {queue} is in DryRun: it orders its Tasks and starts none until its spec.state is Open",
+    Reason.PENDING_LIMIT: "Queue {queue} orders only its oldest {limit} waiting Tasks (spec.maxPending), and this is none of them, whatever its priority",
+    Reason.CONCURRENCY_LIMIT: "Queue {queue} runs {running} of {limit} (spec.maxConcurrency){holders}",
+    Reason.CONCURRENCY_KEY_LIMIT: "Of the Tasks with {key}, {running} of {limit} run (spec.maxConcurrencyPerKey of queue {queue}){holders}",
+    Reason.PARENT_LIMIT: "Queue {queue} shares the room of its parent: {parent} and its children run {running} of {limit} (spec.maxConcurrency of {parent}){holders}",
+    Reason.CLUSTER_LIMIT: "In all namespaces together {running} of {limit} run (the operator's --cluster-max-concurrency)",
+    Reason.RATE_LIMIT: "Queue {queue} has made its {limit} starts within {period} s (spec.rateLimit); the next is allowed at {time}",
+    Reason.HEAD_BLOCKED: "Queue {queue} is Strict (spec.queueingStrategy): nothing overtakes its first Task, {head}, which can't start: {why}",
+    Reason.LAUNCHING: "Its Job is being created",
+    Reason.JOB_LEAVING: "Its Job is gone; the attempt ends once none of its pods is alive",
+    Reason.STOPPING: "Job {job} is being stopped ({reason}); the attempt ends once none of its pods is alive",
+    Reason.DELETED: "It was deleted",
+    Reason.QUEUE_STARTS: "Nothing holds it: it starts Tasks as fast as the operator can ask for their Jobs",
+    Reason.NOTHING_READY: "No Task of this queue is ready to start",
+    Reason.STARTING: "Nothing holds it: its turn comes as soon as the operator has asked for the Jobs before it",
     Reason.TASK_REFUSED: "spec.taskTemplate: the API server refuses the Task: {message}",
 }
 

@@ -1,0 +1,87 @@
+"""Why does a queue start nothing, or not more? What holds it, what its Tasks wait for, and which of them come next."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from taskq.domain import forecast, limits
+from taskq.domain.board import Board
+from taskq.domain.explain import Neighbour, neighbours
+from taskq.domain.forecast import NAMED, Start
+from taskq.domain.limits import Limit
+from taskq.domain.model import Key, stamp
+from taskq.domain.queue_state import QueueState
+from taskq.domain.reasons import Reason, message
+from taskq.domain.waiting import Waiting
+
+
+class QueueExplanation(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer for a queue; its JSON is an API: names and reasons stay."""
+
+    namespace: str
+    queue: str
+    state: str
+    reason: str
+    message: str
+    as_of: str
+    pending: int
+    held: int
+    running: int
+    retrying: int
+    waiting_for: dict[str, int]
+    """How many of its Tasks wait for what."""
+    limits: tuple[Limit, ...]
+    """Every limit that is reached at this moment; the first one gave ``reason``."""
+    following: tuple[Neighbour, ...] = msgspec.field(name="next", default=())
+    """The Tasks that start next, in this order."""
+    seconds_between_starts: float | None = None
+    """The mean of its recent busy times; null while it has not had one."""
+    unsettled: int = 0
+    """Tasks that changed a moment ago and have not found their place yet."""
+
+
+def explain_queue(board: Board, key: Key, now: float, *, names: bool = True) -> QueueExplanation:
+    """Answer for one queue; one that nothing is known of is empty. ``names``: whether to name Tasks."""
+    state = board.queues.find(key) or QueueState(key)
+    found = tuple(_limits(board, state, now, names=names))
+    counts, head = state.counts(), state.order.head()
+    reason, text = (found[0].reason, found[0].message) if found else (Reason.QUEUE_STARTS, message(Reason.QUEUE_STARTS))
+    if not found and not head:
+        reason, text = Reason.NOTHING_READY, message(Reason.NOTHING_READY)
+    return QueueExplanation(
+        namespace=key.namespace,
+        queue=key.name,
+        state=state.rules.state,
+        reason=str(reason),
+        message=text,
+        as_of=stamp(now),
+        pending=counts.pending,
+        held=counts.held,
+        running=counts.running,
+        retrying=counts.retrying,
+        waiting_for={str(why): count for why, count in Waiting(board.queues, now).reasons(state).items()},
+        limits=found,
+        following=tuple(neighbours(board, _next(board, state, now), now)) if names else (),
+        seconds_between_starts=state.pace.seconds_a_start(now),
+        unsettled=board.undecided,
+    )
+
+
+def _limits(board: Board, state: QueueState, now: float, *, names: bool) -> Iterator[Limit]:
+    yield from limits.lasting(board, state)
+    head = state.order.blocked_head()
+    if head:
+        yield limits.head_blocked(board, state, head, now, names=names)
+    yield from limits.passing(board, state, now, names=names)
+
+
+def _next(board: Board, state: QueueState, now: float) -> list[Start]:
+    if forecast.is_plain(board.queues, state):
+        return [Start(state.key, rank[-1]) for rank in heapq.nsmallest(NAMED, state.order)]
+    ending = [(holder.queue, holder.job) for holder in limits.holders_of(board, state)]
+    all_starts = islice(forecast.starts(board.queues, state, ending=ending, now=now), forecast.FARTHEST)
+    return list(islice((start for start in all_starts if start.queue == state.key), NAMED))

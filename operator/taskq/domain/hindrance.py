@@ -1,0 +1,41 @@
+"""What keeps a Task itself from being ready, in words: the questions of :mod:`lifecycle`, in their order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from taskq.domain import policy
+from taskq.domain.lifecycle import View, fault_of
+from taskq.domain.model import Task, stamp
+from taskq.domain.reasons import Reason, message
+
+
+class Why(NamedTuple):
+    """A reason with its sentence."""
+
+    reason: str
+    message: str
+    until: float | None = None
+    """When it ends by itself, epoch seconds."""
+
+
+def hindrance(view: View, now: float) -> Why | None:
+    """None for a Task that is ready to start, or whose Job is there."""
+    task = view.task
+    if task.defect:
+        return Why(Reason.INVALID_TASK, message(Reason.INVALID_TASK, message=task.defect))
+    if task.spec.suspend:
+        return Why(Reason.SUSPENDED, message(Reason.SUSPENDED))
+    due = policy.due_time(task)
+    if due > now:
+        return _not_due(task, due)
+    fault, until = fault_of(view, now)
+    return Why(*fault, until) if fault else None
+
+
+def _not_due(task: Task, due: float) -> Why:
+    if not task.status.attempts:
+        return Why(Reason.NOT_DUE, message(Reason.NOT_DUE, due=stamp(due)), due)
+    last = task.status.attempts[-1]
+    text = message(Reason.BACKING_OFF, attempt=last.number, reason=last.reason, due=stamp(due))
+    return Why(Reason.BACKING_OFF, text, due)
