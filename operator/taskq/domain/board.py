@@ -391,6 +391,11 @@ class Board:
         entry = self.entries.get(uid)
         return self._view(entry, self.queues.of(entry.task.queue)) if entry else None
 
+    def unsettled(self, state: QueueState) -> int:
+        """How many Tasks of a queue have changed, or come, and have not found their new place in it yet."""
+        changed = (self.entries.get(uid) for uid in self._dirty if uid in state.members)
+        return sum(entry is not None and entry.stage in (Stage.WAITING, Stage.READY) for entry in changed)
+
     def observe(self, now: float) -> None:
         """Decide on all that changed and start nothing: for who only asks."""
         while self._dirty:

@@ -143,7 +143,7 @@ def _waiting(board: Board, view: View, answer: Explanation, now: float, *, names
     state, uid = board.queues.of(view.task.queue), view.task.metadata.uid
     in_line = uid in state.order or state.is_beyond(uid)
     found = tuple(_limits(board, state, uid, now, in_line=in_line, names=names))
-    answer = msgspec.structs.replace(answer, limits=found, unsettled=board.undecided)
+    answer = msgspec.structs.replace(answer, limits=found, unsettled=board.unsettled(state))
     hindered = hindrance(view, now) is not None
     if not in_line:
         if not hindered:  # it has changed since the last pass

@@ -48,10 +48,8 @@ def explain_queue(board: Board, key: Key, now: float, *, names: bool = True) -> 
     """Answer for one queue; one that nothing is known of is empty. ``names``: whether to name Tasks."""
     state = board.queues.find(key) or QueueState(key)
     found = tuple(_limits(board, state, now, names=names))
-    counts, head = state.counts(), state.order.head()
-    reason, text = (found[0].reason, found[0].message) if found else (Reason.QUEUE_STARTS, message(Reason.QUEUE_STARTS))
-    if not found and not head:
-        reason, text = Reason.NOTHING_READY, message(Reason.NOTHING_READY)
+    reason, text = (found[0].reason, found[0].message) if found else _unlimited(state)
+    counts = state.counts()
     return QueueExplanation(
         namespace=key.namespace,
         queue=key.name,
@@ -67,7 +65,7 @@ def explain_queue(board: Board, key: Key, now: float, *, names: bool = True) -> 
         limits=found,
         following=tuple(neighbours(board, _next(board, state, now), now)) if names else (),
         seconds_between_starts=state.pace.seconds_a_start(now),
-        unsettled=board.undecided,
+        unsettled=board.unsettled(state),
     )
 
 
@@ -77,6 +75,15 @@ def _limits(board: Board, state: QueueState, now: float, *, names: bool) -> Iter
     if head:
         yield limits.head_blocked(board, state, head, now, names=names)
     yield from limits.passing(board, state, now, names=names)
+
+
+def _unlimited(state: QueueState) -> tuple[str, str]:
+    """What to say of a queue that no limit of its own holds."""
+    if state.order.head():
+        return Reason.QUEUE_STARTS, message(Reason.QUEUE_STARTS)
+    if len(state.order):
+        return Reason.CONCURRENCY_KEY_LIMIT, message(Reason.KEYS_TAKEN, count=len(state.order))
+    return Reason.NOTHING_READY, message(Reason.NOTHING_READY)
 
 
 def _next(board: Board, state: QueueState, now: float) -> list[Start]:

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     DELETED = "Deleted"
     QUEUE_STARTS = "QueueStarts"
     NOTHING_READY = "NothingReady"
+    KEYS_TAKEN = "KeysTaken"
     # Why it can't start
     QUEUE_NOT_FOUND = "QueueNotFound"
     PRIORITY_LEVEL_NOT_FOUND = "PriorityLevelNotFound"
@@ -141,6 +142,7 @@ MESSAGES: dict[str, str] = {
     Reason.STOPPING: "Job {job} is being stopped ({reason}); the attempt ends once none of its pods is alive",
     Reason.DELETED: "It was deleted",
     Reason.QUEUE_STARTS: "Nothing holds it: it starts Tasks as fast as the operator can ask for their Jobs",
+    Reason.KEYS_TAKEN: "All {count} Tasks that are ready wait for one with the same label value to end (spec.maxConcurrencyPerKey)",
     Reason.NOTHING_READY: "No Task of this queue is ready to start",
     Reason.STARTING: "Nothing holds it: its turn comes as soon as the operator has asked for the Jobs before it",
     Reason.TASK_REFUSED: "spec.taskTemplate: the API server refuses the Task: {message}",
