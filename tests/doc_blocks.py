@@ -18,6 +18,7 @@ PAGES = (
     "docs/how-to/templates.md",
     "docs/how-to/pause-and-drain.md",
     "docs/how-to/clean-up.md",
+    "docs/how-to/batch.md",
 )
 """Pages whose commands are run as they stand, each in a namespace of its own."""
 

@@ -10,6 +10,7 @@ own, so that their deletion is graceful, as it is on a real one. The script is J
 - ``seconds`` it runs (0), ``hold`` it runs until :meth:`FakeKubelet.finish`
 - ``exitCode`` (0), ``reason`` and ``message`` of the terminated container
 - ``evict``: the pod ends as evicted; ``waiting``: no container starts, for this reason (``ImagePullBackOff``)
+- ``byIndex``: what is different for the pods of one index of an Indexed Job, ``{"3": {"exitCode": 1}}``
 - ``stopSeconds`` that it takes to end after SIGTERM (0), within its grace period; ``stopCode`` it then ends with (143)
 """
 
@@ -80,6 +81,8 @@ class Step:
         if isinstance(steps, list):
             attempt = int(meta.get("labels", {}).get("taskq.dev/attempt", 1))
             steps = steps[min(attempt, len(steps)) - 1]
+        index = meta.get("labels", {}).get("batch.kubernetes.io/job-completion-index", "")
+        steps = steps | steps.pop("byIndex", {}).get(index, {})
         names = {"exitCode": "exit_code", "stopSeconds": "stop_seconds", "stopCode": "stop_code"}
         return cls(**{names.get(name, name): value for name, value in steps.items()})
 
@@ -332,7 +335,14 @@ class FakeKubelet:
             for c in pod.newest["spec"]["containers"]
         ]  # fmt: skip
         ready = {"type": "Ready", "status": "True" if phase == "Running" else "False"}
-        status = {"phase": phase, "startTime": _stamp(accepted), "conditions": [ready], "containerStatuses": statuses}
+        others = [c for c in pod.newest["status"].get("conditions", ()) if c["type"] != "Ready"]  # DisruptionTarget
+        conditions = [*others, ready]
+        status = {
+            "phase": phase,
+            "startTime": _stamp(accepted),
+            "conditions": conditions,
+            "containerStatuses": statuses,
+        }
         body = {"metadata": {"uid": pod.newest["metadata"]["uid"]}, "status": status | extra}
         await self._patch(f"{_path(pod.newest)}/status", body)
 

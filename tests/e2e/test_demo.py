@@ -51,6 +51,7 @@ PLAYED = {
 }
 COPIED: dict[str, dict[str, tuple[str, int, str]]] = {
     "hello.yaml": {"hello": ("Succeeded", 1, "Succeeded")},
+    "batch.yaml": {"resize": ("Succeeded", 1, "Succeeded"), "import": ("Failed", 1, "RetriesExhausted")},
     "result.yaml": {"adds-up": ("Succeeded", 1, "Succeeded")},
     "queue-defaults.yaml": {
         "plain": ("Succeeded", 2, "Succeeded"),
@@ -144,6 +145,19 @@ def test_the_queues_defaults_reach_their_tasks(applied: Desk) -> None:
 def test_the_results_example_hands_back_its_sum(applied: Desk) -> None:
     """As its comment says."""
     assert applied.wait_end("adds-up")["status"]["result"] == '{"sum": 5050}\n'
+
+
+def test_the_batch_example_counts_its_items(applied: Desk) -> None:
+    """Real pods of a real Indexed Job; the failed one's message is the first failed item's."""
+    done = applied.wait_end("resize")["status"]["progress"]
+    assert (done["completed"], done["total"], done["percent"]) == (6, 6, 100)
+    partly = applied.wait_end("import")["status"]
+    assert (partly["progress"]["completed"], partly["progress"]["failedIndexes"]) == (4, "2,4")
+    (attempt,) = partly["attempts"]
+    assert attempt["exitCode"] == 65
+    assert re.fullmatch(
+        r"2 of 6 items failed \(indexes 2,4\); index ([24]): file \1 is empty", attempt["message"].strip()
+    )
 
 
 # --- the demo and a cluster that it did not make ------------------------------------------------------------------

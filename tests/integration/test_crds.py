@@ -912,7 +912,59 @@ OF_SHARING = (
         AT_LEAST.format(1),
     ),
 )
+OF_A_BATCH = (
+    refused("batch-without-completions", "Task", {"spec.batch": {}}, "spec.batch.completions", REQUIRED),
+    refused("batch-of-none", "Task", {"spec.batch.completions": 0}, "spec.batch.completions", AT_LEAST.format(1)),
+    refused(
+        "batch-too-large",
+        "Task",
+        {"spec.batch.completions": 10_001},
+        "spec.batch.completions",
+        AT_MOST.format(10_000),
+    ),
+    refused(
+        "batch-too-parallel",
+        "Task",
+        {"spec.batch": {"completions": 9, "parallelism": 1_001}},
+        "spec.batch.parallelism",
+        AT_MOST.format(1_000),
+    ),
+    refused(
+        "batch-fails-more-than-all",
+        "Task",
+        {"spec.batch": {"completions": 9, "maxFailedIndexes": 10}},
+        "spec.batch.maxFailedIndexes",
+        "not be greater than completions",
+    ),
+    refused(
+        "batch-retries-too-often",
+        "Task",
+        {"spec.batch": {"completions": 9, "retriesPerIndex": 101}},
+        "spec.batch.retriesPerIndex",
+        AT_MOST.format(100),
+    ),
+    *(
+        refused(
+            f"batch-beside-{field}",
+            "Task",
+            {"spec.batch": {"completions": 9}, f"spec.jobTemplate.spec.{field}": value},
+            f"spec.jobTemplate.spec.{field}",
+            "must not be set beside batch",
+        )
+        for field, value in {
+            "completions": 3,
+            "parallelism": 3,
+            "completionMode": "NonIndexed",
+            "backoffLimitPerIndex": 1,
+            "maxFailedIndexes": 1,
+        }.items()
+    ),
+)
 OF_A_CHANGE = (
+    refused(
+        "batch-changed", "Task", {"spec.batch.completions": 8}, "spec.batch", "imm", {"spec.batch": {"completions": 9}}
+    ),
+    refused("batch-added", "Task", {"spec.batch.completions": 8}, "spec.batch", "immutable", {"spec.priority": 1}),
     refused("queue-name-changed", "Task", {"spec.queueName": "b"}, "spec.queueName", "imm", {"spec.queueName": "a"}),
     refused("queue-name-removed", "Task", {"spec.queueName": GONE}, "spec.queueName", "imm", {"spec.queueName": "a"}),
     refused("queue-name-added", "Task", {"spec.queueName": "b"}, "spec.queueName", "immutable", {"spec.priority": 1}),
@@ -936,7 +988,7 @@ OF_A_CHANGE = (
     ),
 )
 CREATIONS = (
-    *(*OF_A_TASK, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
+    *(*OF_A_TASK, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
     *(*OF_A_QUEUE, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
 )
 
@@ -1034,6 +1086,8 @@ ACCEPTED = (
     Accepted("cancelled-from-the-start", "Task", {"spec.cancellation": {}}, {"spec.cancellation.mode": "Graceful"}),
     Accepted("ttl-zero", "Task", {"spec.ttl": {"afterSuccessSeconds": 0, "afterFailureSeconds": 0}}, {}),
     Accepted("ttl-left-open", "Task", {"spec.ttl": {}}, {"spec.ttl": {}}),
+    Accepted("batch-at-least", "Task", {"spec.batch": {"completions": 1}}, {"spec.batch.parallelism": 1}),
+    Accepted("completions-without-batch", "Task", {"spec.jobTemplate.spec.completions": 3}, {}),
     Accepted("restart-never", "Task", {f"{POD}.restartPolicy": "Never"}, {}),
     Accepted("deadline-without-timeouts", "Task", {f"{POD}.activeDeadlineSeconds": 9}, {}),
     Accepted(

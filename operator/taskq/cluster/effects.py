@@ -53,6 +53,12 @@ _TOO_LARGE = (
     "etcd takes 1.5 MiB unless set otherwise: use fewer containers, or a ConfigMap or volume for data"
 )
 
+_POD_FIELDS: dict[str, dict[str, str]] = {
+    "all": {},
+    "alive": {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"},
+    "failed": {"fieldSelector": "status.phase=Failed"},
+}
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -414,16 +420,19 @@ class Effects:
         reply = await self._api.request(
             "GET",
             f"{PODS}/namespaces/{namespace}/pods",
-            query={"labelSelector": f"batch.kubernetes.io/job-name={fetch.job.name}"},
+            query={"labelSelector": f"batch.kubernetes.io/job-name={fetch.job.name}"} | _POD_FIELDS[fetch.which],
             timeout=self._timeout,
         )
         found = _decode_pods(reply.checked().body)
         pods = [decode_pod(bytes(raw)) for raw in found.items]
         for pod in pods:
             self._stores.pods.apply(pod)
+        if fetch.which == "failed":
+            return
         listed = {pod.metadata.uid for pod in pods}
         version = int(found.metadata.resource_version)
-        for meta in [pod.metadata for pod in self._board.pods_of(fetch.job)]:
+        looked_for = [pod for pod in self._board.pods_of(fetch.job) if pod.alive or fetch.which == "all"]
+        for meta in [pod.metadata for pod in looked_for]:
             if meta.uid not in listed:
                 self._stores.pods.remove(meta.namespace, meta.name, meta.uid, version)
 

@@ -20,8 +20,9 @@ from taskq.domain.admission import Refusal
 from taskq.domain.entry import Busy, Entry, Ghost, Holder
 from taskq.domain.jobspec import job_key, lane_of
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
-from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template, seconds
+from taskq.domain.model import JOB_LABEL, NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template, seconds
 from taskq.domain.pace import Span
+from taskq.domain.pods import Pods
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
 from taskq.domain.reasons import Reason
@@ -77,7 +78,7 @@ class Board:
         self.templates: dict[Key, Template] = {}
         self._template_users: dict[Key, set[str]] = {}
         self._jobs: dict[Key, Job] = {}
-        self._pods: dict[Key, dict[str, Pod]] = {}
+        self._pods = Pods()
         self._ghosts: dict[Key, Ghost] = {}
         self._dirty: dict[str, None] = {}
         self._writes = WriteQueue()
@@ -135,14 +136,11 @@ class Board:
         if pod is None:
             return
         key = _job_of(pod)
-        pods = self._pods.setdefault(key, {})
         if new is None:
-            pods.pop(pod.metadata.uid, None)
-            if not pods:
-                del self._pods[key]
+            self._pods.discard(key, pod.metadata.uid)
             self._remember(key, pod)
         else:
-            pods[pod.metadata.uid] = new
+            self._pods.put(key, new)
         job = self._jobs.get(key)
         if job is None and key not in self._ghosts and new and new.alive:
             queue = Key(pod.metadata.namespace, pod.metadata.labels.get(LABEL_QUEUE, DEFAULT_QUEUE))
@@ -207,7 +205,7 @@ class Board:
         for key, ghost in list(self._ghosts.items()):
             if not ghost.asked:
                 ghost.asked = True
-                self._asks.append(FetchPods(key, ghost.job_uid, ghost.task_uid))
+                self._asks.append(FetchPods(key, ghost.job_uid, ghost.task_uid, which="alive"))
         if self._ghosts and self._ghost_poll is None:
             self._ghost_poll = now + _GHOST_POLL_SECONDS
 
@@ -251,7 +249,7 @@ class Board:
             job=job,
             job_gone=entry.gone_job == key,
             job_leaving=key in self._ghosts,
-            pods=self.pods_of(key),
+            pods=self._pods.all_of(key) if job and job.finished else self._pods.of(key),
             pods_fetched=job is not None and entry.pods_fetched_for == job.metadata.uid,
             last_pod=entry.last_pod if entry.last_pod and _job_of(entry.last_pod) == key else None,
             launching=Busy.LAUNCH in entry.busy and job is None,
@@ -423,7 +421,7 @@ class Board:
 
     def pods_of(self, job: Key) -> tuple[Pod, ...]:
         """The known pods of a Job."""
-        return tuple(self._pods.get(job, {}).values())
+        return self._pods.all_of(job)
 
     # --- bookkeeping -----------------------------------------------------------------------------------------------
 
@@ -458,7 +456,7 @@ class Board:
 
     def _is_missed(self, job: Job) -> bool:
         """Whether the deletion of a Job matters: something of it may still run, or its end is not written down yet."""
-        if not quiescent(job, self.pods_of(job.metadata.key)):
+        if not quiescent(job, self._pods.of(job.metadata.key)):
             return True
         entry = self.entries.get(job.metadata.controller_uid)
         return entry is not None and not entry.task.is_terminal and job_key(entry.task) == job.metadata.key
@@ -483,12 +481,11 @@ class Board:
         if key in self._asked_for:
             return
         job, ghost = self._jobs.get(key), self._ghosts.get(key)
-        pods = self.pods_of(key)
         if job:
-            queue, occupied = _queue_of(job), not quiescent(job, pods)
+            queue, occupied = _queue_of(job), not quiescent(job, self._pods.of(key))
         elif ghost:
             queue = ghost.queue
-            occupied = not ghost.confirmed or any(pod.alive for pod in pods)
+            occupied = not ghost.confirmed or self._pods.any_alive(key)
             if not occupied:
                 self._lay_to_rest(key, ghost)
         else:
@@ -517,7 +514,7 @@ def _queue_of(job: Job) -> Key | None:
 
 
 def _job_of(pod: Pod) -> Key:
-    return Key(pod.metadata.namespace, pod.metadata.labels.get("batch.kubernetes.io/job-name", ""))
+    return Key(pod.metadata.namespace, pod.metadata.labels.get(JOB_LABEL, ""))
 
 
 def _state(task: Task, stage: Stage) -> str:

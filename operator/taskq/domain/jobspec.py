@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taskq.domain import policy
+from taskq.domain import batch, policy
 from taskq.domain.model import Job, Key, Lane, QueueSpec, Task, Timeouts
 from taskq.resources.common import (
     API_VERSION,
@@ -70,6 +70,8 @@ def job_manifest(task: Task, document: bytes, rules: QueueSpec) -> bytes:
     _tell_containers(pod["spec"], _environment(task, rules))
     spec = template["spec"] | {"backoffLimit": 0, "suspend": False}
     spec.pop("ttlSecondsAfterFinished", None)
+    if task.spec.batch:
+        spec |= batch.job_fields(task.spec.batch, spec)
     _label(template, labels)
     metadata = template["metadata"]
     _annotate(metadata, policy.lane(task, rules))

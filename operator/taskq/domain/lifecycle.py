@@ -14,11 +14,11 @@ for effects by value, so a crash between any two effects leaves facts from which
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from taskq.domain import cancelling, policy, retry, status
+from taskq.domain import batch, cancelling, policy, retry, status
 from taskq.domain import outcome as outcomes
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
 from taskq.domain.admission import Fault, Refusal, why_blocked
@@ -242,8 +242,9 @@ def _attend(view: View, job: Job, now: float) -> Decision:
     task, uid = view.task, view.task.metadata.uid
     stopping = bool(job.metadata.annotations.get(STOP_REASON_ANNOTATION))
     if job.finished or (stopping and quiescent(job, view.pods)):
-        if not view.pods_fetched and not any(not pod.alive for pod in view.known_pods):
-            return Decision(Stage.RUNNING, (FetchPods(job.metadata.key, job.metadata.uid, uid),))
+        which = _missing_pods(view, job)
+        if which and not view.pods_fetched:
+            return Decision(Stage.RUNNING, (FetchPods(job.metadata.key, job.metadata.uid, uid, which),))
         limits = policy.timeouts(task, view.rules)
         outcome = outcomes.of_attempt(job, view.known_pods, limits, now, seen=_seen_fault(task))
         return _settle(view, job.metadata.name, outcome, job, now)
@@ -258,17 +259,25 @@ def _attend(view: View, job: Job, now: float) -> Decision:
     return _show_running(view, job, now, wake_at)
 
 
+def _missing_pods(view: View, job: Job) -> Literal["all", "failed"] | None:
+    """Which pods must be read before the outcome can be told; None when enough is known."""
+    if job.has_items:
+        return "failed" if batch.lacks_witness(job, view.known_pods) else None
+    return None if any(not pod.alive for pod in view.known_pods) else "all"
+
+
 def _stop_reason(view: View, job: Job, now: float) -> tuple[str, float | None]:
     """Why the attempt must stop now, else an empty string and the time of its next limit."""
     if cancelling.of_running(view.task, view.queue):
         return Reason.CANCELLED, None
     limits = policy.timeouts(view.task, view.rules)
     deadlines = {Reason.TOTAL_TIMEOUT: policy.total_deadline(view.task, view.rules, job.metadata.created)}
-    accepted = outcomes.pod_start(view.pods)
+    accepted = outcomes.last_pod_start(view.pods)
     if limits.hard_seconds is not None and accepted is not None:
         deadlines[Reason.TIMED_OUT] = accepted + limits.hard_seconds + HARD_TIMEOUT_SLACK_SECONDS
-    if limits.pending_seconds is not None and not outcomes.container_started(view.pods):
-        deadlines[Reason.PENDING_TIMEOUT] = job.metadata.created + limits.pending_seconds
+    pending_since = outcomes.pending_since(job, view.pods)
+    if limits.pending_seconds is not None and pending_since is not None:
+        deadlines[Reason.PENDING_TIMEOUT] = pending_since + limits.pending_seconds
     passed = (reason for reason, deadline in deadlines.items() if deadline is not None and now >= deadline)
     return next(passed, ""), _earliest(*deadlines.values())
 
@@ -294,8 +303,9 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     if now < worth_it:
         return Decision(Stage.RUNNING, (), _earliest(wake_at, worth_it))
     fault, again = why_not_running(view, job, now)
-    wake_at = _earliest(wake_at, again)
-    patch = status.running(task, view.rules, job, fault, now)
+    shown = batch.to_show(task, job, now)
+    wake_at = _earliest(wake_at, again, shown.again)
+    patch = status.running(task, view.rules, job, fault, now, shown.progress)
     running = Decision(Stage.RUNNING, (), wake_at, waits_for=fault[0] if fault else "")
     if not status.differs(task, patch):
         return running
@@ -305,11 +315,11 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
 
 def why_not_running(view: View, job: Job, now: float) -> tuple[Fault | None, float | None]:
     """What keeps the containers from running, and when to look again for something that no event tells."""
-    if not view.pods and not job.status.active:
+    if not view.pods and not job.status.active and not job.status.succeeded:
         at = job.metadata.created + NO_POD_SECONDS
         text = message(Reason.NO_POD, limit=NO_POD_SECONDS, job=job.metadata.name)
         return ((Reason.NO_POD, text), None) if now >= at else (None, at)
-    found = None if outcomes.container_started(view.pods) else outcomes.waiting_fault(view.pods)
+    found = None if outcomes.pending_since(job, view.pods) is None else outcomes.waiting_fault(view.pods)
     return ((found[0], message(found[0], message=found[1])) if found else None), None
 
 

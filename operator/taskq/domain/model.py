@@ -17,12 +17,17 @@ import msgspec
 from taskq.resources.common import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_MAX_SECONDS,
+    DEFAULT_BATCH_PARALLELISM,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_CONCURRENCY,
     JITTER_PERCENT,
 )
 
 Phase = Literal["Pending", "Running", "Retrying", "Succeeded", "Failed", "Cancelled", "Expired"]
+JOB_LABEL = "batch.kubernetes.io/job-name"
+INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+"""What the Job controller writes on a pod; the second one on those of an Indexed Job only."""
+
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed", "Cancelled", "Expired"})
 
 
@@ -192,6 +197,15 @@ class TemplateRef(_Value, frozen=True):
     name: str
 
 
+class Batch(_Value, frozen=True):
+    """Many items in one Task: the pods of an Indexed Job."""
+
+    completions: int
+    parallelism: int = DEFAULT_BATCH_PARALLELISM
+    max_failed_indexes: int | None = None
+    retries_per_index: int = 0
+
+
 class TaskSpec(_Facts):
     """What the user asked for, but for the Job itself, which is read from the raw manifest at launch."""
 
@@ -204,6 +218,7 @@ class TaskSpec(_Facts):
     template_ref: TemplateRef | None = None
     timeouts: Timeouts | None = None
     retry_policy: RetryPolicy | None = None
+    batch: Batch | None = None
     ttl: Ttl | None = None
     cancellation: Cancellation | None = None
 
@@ -219,6 +234,17 @@ class Attempt(_Facts):
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
+
+
+class Progress(_Facts):
+    """How far the latest attempt's Job has come, in items."""
+
+    total: int
+    completed: int = 0
+    failed: int = 0
+    percent: int = 0
+    failed_indexes: str = ""
+    last_change_time: datetime | None = None
 
 
 class TaskStatus(_Facts):
@@ -237,6 +263,7 @@ class TaskStatus(_Facts):
     result: str = ""
     settled: str = ""
     dead_letter: str = ""
+    progress: Progress | None = None
     attempts: tuple[Attempt, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
@@ -427,9 +454,11 @@ class Template(_Facts):
 
 
 class JobSpec(_Facts):
-    """The only switch of a Job that TaskQ turns after creation."""
+    """The only switch of a Job that TaskQ turns after creation, and what says how many items it has."""
 
     suspend: bool = False
+    completions: int | None = None
+    completion_mode: Literal["NonIndexed", "Indexed"] = "NonIndexed"
 
 
 class JobStatus(_Facts):
@@ -440,6 +469,8 @@ class JobStatus(_Facts):
     failed: int = 0
     terminating: int = 0
     ready: int = 0
+    failed_indexes: str = ""
+    """As the Job controller writes them: 1,3-5."""
     start_time: datetime | None = None
     completion_time: datetime | None = None
     conditions: tuple[Condition, ...] = ()
@@ -455,6 +486,11 @@ class Job(_Facts):
     def is_true(self, kind: str) -> Condition | None:
         """The condition of this type if it is True."""
         return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
+
+    @property
+    def has_items(self) -> bool:
+        """Whether it consists of pods that are counted, one for each item."""
+        return self.spec.completion_mode == "Indexed" or (self.spec.completions or 1) > 1
 
     @property
     def finished(self) -> Condition | None:
@@ -520,6 +556,12 @@ class Pod(_Facts):
 
     metadata: Metadata
     status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+    @property
+    def index(self) -> int | None:
+        """Which item of an Indexed Job it works on."""
+        given = self.metadata.labels.get(INDEX_LABEL, "")
+        return int(given) if given.isdecimal() else None
 
     @property
     def alive(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from taskq.domain.model import Job, Pod, Terminated, Timeouts, seconds
+from taskq.domain import batch
+from taskq.domain.model import Job, Pod, Progress, Terminated, Timeouts, seconds
 from taskq.domain.reasons import ATTEMPT_MESSAGES, Reason
 from taskq.resources.common import RESULT_MAX_BYTES, STOP_REASON_ANNOTATION
 
@@ -63,6 +64,8 @@ class Outcome(NamedTuple):
     result: str = ""
     said: str = ""
     """The termination message, as the container wrote it."""
+    progress: Progress | None = None
+    """How far it came, if its Job had more than one item."""
 
     @property
     def succeeded(self) -> bool:
@@ -77,7 +80,21 @@ def of_attempt(job: Job, pods: Iterable[Pod], limits: Timeouts, now: float, seen
     came too late; a container that ended with 0 because it was told to stop did not succeed. ``seen`` is what the
     Task's status says keeps its containers from starting: a pod that was told to go says so no more.
     """
-    pod = _telling_pod(pods)
+    if not job.has_items:
+        return _of_pod(job, _telling_pod(pods), limits, now, seen)
+    pod = batch.telling_pod(job, pods) if job.is_true("Failed") else None
+    told = _of_pod(job, pod, limits, now, seen)
+    text = told.message if told.succeeded else batch.failure(job, pod, told.message)
+    began, ended = job.status.start_time, job.finished and job.finished.last_transition_time
+    return told._replace(
+        message=text[:MESSAGE_MAX],
+        started=seconds(began) if began else job.metadata.created,
+        ended=seconds(ended) if ended else now,
+        progress=batch.progress_of(job),
+    )
+
+
+def _of_pod(job: Job, pod: Pod | None, limits: Timeouts, now: float, seen: str) -> Outcome:
     finished = job.finished
     ended = _end_time(job, pod, now)
     stopped = job.metadata.annotations.get(STOP_REASON_ANNOTATION)
@@ -121,18 +138,40 @@ def waiting_fault(pods: Iterable[Pod]) -> tuple[str, str] | None:
     return None
 
 
-def container_started(pods: Iterable[Pod]) -> bool:
-    """Whether any container has run at all, init containers included."""
+def pending_since(job: Job, pods: tuple[Pod, ...]) -> float | None:
+    """Since when the attempt waits for a container to start, in epoch seconds; None when it does not.
+
+    That is the Job's creation. A Job of many items waits whenever none of its pods runs, each time since the oldest of
+    them was made.
+    """
+    if not job.has_items:
+        return None if any(map(_container_started, pods)) else job.metadata.created
+    living = [pod for pod in pods if pod.alive]
+    if any(map(_container_started, living)):
+        return None
+    if job.status.succeeded or job.status.failed or len(living) < len(pods):
+        return min((pod.metadata.created for pod in living), default=None)
+    return job.metadata.created
+
+
+def _container_started(pod: Pod) -> bool:
+    """Whether any container of it has run at all, init containers included."""
     return any(
         container.state.running or container.state.terminated
-        for pod in pods
         for container in (*pod.status.init_container_statuses, *pod.status.container_statuses)
     )
 
 
-def pod_start(pods: Iterable[Pod]) -> float | None:
-    """When the kubelet accepted the first pod, in epoch seconds: the kubelet's own deadline counts from it."""
-    return min((seconds(pod.status.start_time) for pod in pods if pod.status.start_time), default=None)
+def last_pod_start(pods: Iterable[Pod]) -> float | None:
+    """When the kubelet accepted the last of the pods that live, in epoch seconds; None when it has accepted none.
+
+    The kubelet's own deadline counts from it, for each pod; one that is not accepted yet counts from its creation.
+    Where items run in waves, an overdue one (its node may be lost) holds up nothing while others still have time.
+    """
+    living = [pod for pod in pods if pod.alive]
+    if not any(pod.status.start_time for pod in living):
+        return None
+    return max(seconds(pod.status.start_time) if pod.status.start_time else pod.metadata.created for pod in living)
 
 
 def _telling_pod(pods: Iterable[Pod]) -> Pod | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskq.domain import policy
-from taskq.domain.model import Attempt, Condition, Job, QueueSpec, Task, precise_stamp, seconds, stamp
+from taskq.domain import batch, policy
+from taskq.domain.model import Attempt, Condition, Job, Progress, QueueSpec, Task, precise_stamp, seconds, stamp
 from taskq.domain.outcome import Outcome
 from taskq.domain.reasons import STALLING, Reason, message
 from taskq.resources.common import MAX_ATTEMPTS_KEPT
@@ -35,7 +35,14 @@ def waiting(task: Task, queue: QueueSpec, fault: tuple[str, str] | None, now: fl
     return _patch(task, queue, now, phase, reason, text, conditions)
 
 
-def running(task: Task, queue: QueueSpec, job: Job, fault: tuple[str, str] | None, now: float) -> Patch:
+def running(
+    task: Task,
+    queue: QueueSpec,
+    job: Job,
+    fault: tuple[str, str] | None,
+    now: float,
+    progress: Progress | None = None,
+) -> Patch:
     """A Task whose attempt has a Job; with a fault, why its containers don't run."""
     started = message(Reason.STARTED, attempt=task.current_attempt, job=job.metadata.name)
     reason, text = fault or (Reason.STARTED, started)
@@ -49,6 +56,7 @@ def running(task: Task, queue: QueueSpec, job: Job, fault: tuple[str, str] | Non
         "jobName": job.metadata.name,
         "nextAttemptTime": None,
         **_first_times(task, job.metadata.created),
+        **_progress(task, progress, now),
     }
 
 
@@ -110,6 +118,8 @@ def ended(
 def differs(task: Task, patch: Patch) -> bool:
     """Whether a patch says anything that the status does not say yet; times do not count."""
     if patch["phase"] != task.status.phase or patch.get("attempt", task.status.attempt) != task.status.attempt:
+        return True
+    if "progress" in patch and patch["progress"] != batch.standing(task.status.progress):
         return True
     wanted = {c["type"]: (c["status"], c["reason"], c["message"]) for c in patch["conditions"]}
     return wanted != {c.type: (c.status, c.reason, c.message) for c in task.status.conditions}
@@ -185,11 +195,16 @@ def _settled_attempt(task: Task, job_name: str, outcome: Outcome, *, counts: boo
         **_first_times(task, outcome.started),
         "attempts": [*kept, {name: value for name, value in entry.items() if value is not None}],
     }
+    patch |= _progress(task, outcome.progress, outcome.ended)
     if counts is not None:
         field = "failedAttempts" if counts else "ignoredAttempts"
         spent = task.status.failed_attempts if counts else task.status.ignored_attempts
         patch[field] = spent + 1
     return patch
+
+
+def _progress(task: Task, progress: Progress | None, now: float) -> Patch:
+    return {"progress": batch.patch(task.status.progress, progress, now)} if progress else {}
 
 
 def _first_times(task: Task, started: float | None) -> Patch:

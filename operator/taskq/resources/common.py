@@ -53,6 +53,14 @@ MAX_PENDING_LIMIT = 1_000_000
 MAX_RATE = 100_000
 MAX_KEPT = 1_000_000
 MAX_EXIT_CODES = 64
+DEFAULT_BATCH_PARALLELISM = 1
+MAX_BATCH_COMPLETIONS = 10_000
+"""Every item is a pod, which stays as long as its Job: more of them belong into several Tasks."""
+MAX_BATCH_PARALLELISM = 1_000
+"""One place of a queue should not hold more than a small cluster does."""
+MAX_RETRIES_PER_INDEX = 100
+MAX_INDEXES_LENGTH = 1_024
+"""Characters of a list of indexes that are kept."""
 MIN_HARD_SECONDS = 2
 """A pod's deadline is whole seconds and at least one, and the grace after it is at least one more."""
 

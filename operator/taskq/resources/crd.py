@@ -105,6 +105,7 @@ KINDS = (
             AGE,
             Column("Started", ".status.startTime", "date", wide=True),
             Column("Finished", ".status.completionTime", "date", wide=True),
+            Column("Progress", ".status.progress.percent", "integer", wide=True),
             Column("Template", ".spec.templateRef.name", wide=True),
             Column("Job", ".status.jobName", wide=True),
             Column("Message", ".status.message", wide=True),

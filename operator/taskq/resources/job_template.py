@@ -27,6 +27,9 @@ MAX_FAILURE_RULES = 20
 MAX_DECLARED_STRING = 253
 
 Deadline = Annotated[int, Field(ge=1, le=INT32_MAX)]
+SetByBatch = Annotated[
+    int | None, Field(ge=0, le=INT32_MAX, description="As in batch/v1. Not beside the Task's batch, which sets it.")
+]
 
 
 class Container(OpenModel):
@@ -156,6 +159,17 @@ class JobSpec(OpenModel):
             )
         ),
     ] = None
+    completions: SetByBatch = None
+    parallelism: SetByBatch = None
+    backoff_limit_per_index: SetByBatch = None
+    max_failed_indexes: SetByBatch = None
+    completion_mode: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_DECLARED_STRING,
+            description="As in batch/v1. Not beside the Task's batch, which sets it.",
+        ),
+    ] = None
     manual_selector: Annotated[bool | None, Field(description="Must not be true.")] = None
     selector: Annotated[AnyObject | None, Field(description="Must not be set.")] = None
     managed_by: Annotated[str | None, Field(max_length=MAX_DECLARED_STRING, description="Must not be set.")] = None
@@ -175,7 +189,7 @@ class JobTemplate(Model):
             description=(
                 "A JobSpec, as in batch/v1; fields that are not listed here pass through. Whatever it "
                 "says, the operator sets backoffLimit 0, restartPolicy Never and suspend false, and "
-                "removes ttlSecondsAfterFinished."
+                "removes ttlSecondsAfterFinished; beside a Task's batch it also sets what a batch says."
             )
         ),
     ]

@@ -22,6 +22,7 @@ from taskq.resources.base import (
     rules,
     unchanged,
 )
+from taskq.resources.batch import BATCH_RULES, Batch, Progress
 from taskq.resources.common import (
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
@@ -65,10 +66,12 @@ FIELD_RULES = (
     _not_beside_timeouts("jobTemplate.spec.activeDeadlineSeconds"),
     _not_beside_timeouts("jobTemplate.spec.template.spec.activeDeadlineSeconds"),
     _not_beside_timeouts("jobTemplate.spec.template.spec.terminationGracePeriodSeconds"),
+    *BATCH_RULES,
 )
 TRANSITION_RULES = (
     unchanged("queueName", "queueName is immutable; create a new Task in the other queue"),
     unchanged("templateRef", "templateRef is immutable; create a new Task from the other template"),
+    unchanged("batch", "batch is immutable; create a new Task with the other items"),
     forbidden(
         "!has(oldSelf.cancellation) || has(self.cancellation)",
         "cancellation cannot be withdrawn; create a new Task",
@@ -194,6 +197,15 @@ class TaskFields(Model):
             )
         ),
     ] = None
+    batch: Annotated[
+        Batch | None,
+        Field(
+            description=(
+                "Many items in one Task: the Job becomes an Indexed one with a pod for each item, and "
+                "status.progress counts them. Immutable."
+            )
+        ),
+    ] = None
     cancellation: Annotated[
         Cancellation | None,
         Field(description="Present, it cancels the Task; it cannot be withdrawn. The record stays."),
@@ -276,6 +288,10 @@ class TaskStatus(Status):
     settled: Annotated[
         Literal["True"] | None,
         Field(description="True once the Task has ended, no Job of it runs and nothing is left to do."),
+    ] = None
+    progress: Annotated[
+        Progress | None,
+        Field(description="How far the latest attempt has come, when its Job has more than one item."),
     ] = None
     attempts: Annotated[
         list[Attempt] | None,

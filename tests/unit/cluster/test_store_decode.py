@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from taskq.cluster.store import TaskDecoder
+from builders import make_job, make_pod, make_task
+from taskq.cluster.store import TaskDecoder, decode_pod
 from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import QueueSpec
 
@@ -47,3 +48,24 @@ def test_tasks_share_the_names_that_they_have_in_common() -> None:
     assert one.metadata.namespace is other.metadata.namespace
     assert one.spec.queue_name is other.spec.queue_name
     assert one.status.phase is other.status.phase
+
+
+def test_pods_share_what_they_have_in_common_and_keep_what_is_read() -> None:
+    """Ten thousand of them may belong to one batch."""
+    job = make_job(make_task().build()).build()
+    pods = [make_pod(job, name).condition("DisruptionTarget", "True", "EvictionByEvictionAPI") for name in ("a", "b")]
+    one, other = [decode_pod(pod.condition("Ready").json()) for pod in pods]
+    assert one.metadata.labels == {"batch.kubernetes.io/job-name": job.metadata.name, "taskq.dev/queue": "default"}
+    assert one.metadata.controller_uid == job.metadata.uid
+    assert one.metadata.owner_references is other.metadata.owner_references
+    assert [condition.type for condition in one.status.conditions] == ["DisruptionTarget"]
+
+
+def test_an_item_that_is_done_shares_its_status_with_the_others() -> None:
+    """Which of its words is anybody's? A pod that is no item keeps them: they are the Task's result."""
+    pod = make_pod(make_job(make_task().build()).build()).succeeded(5, "42")
+    labels = pod.document["metadata"]["labels"] | {"batch.kubernetes.io/job-completion-index": "7"}
+    one, other = decode_pod(pod.meta(labels=labels).json()), decode_pod(pod.meta(labels=labels).json())
+    assert (one.index, one.status.phase) == (7, "Succeeded")
+    assert one.status is other.status
+    assert decode_pod(pod.json()).status.container_statuses

@@ -11,13 +11,14 @@ from pydantic import BaseModel
 from taskq.domain import model as decision
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules import spec as when
-from taskq.resources import common, policy, schedule, task, task_queue
+from taskq.resources import batch, common, policy, schedule, task, task_queue
 from taskq.resources.base import TIME_PATTERN
 
 PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task.TaskSpec, decision.TaskSpec, {"jobTemplate"}),
     (task.TemplateRef, decision.TemplateRef, set()),
     (task.Cancellation, decision.Cancellation, set()),
+    (batch.Batch, decision.Batch, set()),
     (policy.Timeouts, decision.Timeouts, set()),
     (policy.Backoff, decision.Backoff, set()),
     (policy.RetryPolicy, decision.RetryPolicy, set()),
@@ -41,6 +42,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
 WRITTEN = [
     (task.TaskStatus, decision.TaskStatus),
     (task.Attempt, decision.Attempt),
+    (batch.Progress, decision.Progress),
     (task_queue.TaskQueueStatus, decision.QueueStatus),
 ]
 
