@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from taskq.domain.model import Batch, Job, Pod, Progress, Task, seconds, stamp
+from taskq.domain.items import Batch, Progress
+from taskq.domain.model import Job, Pod, Task, seconds, stamp
 from taskq.resources.common import MAX_INDEXES_LENGTH
 
 PROGRESS_SECONDS = 10.0

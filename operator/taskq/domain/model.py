@@ -14,10 +14,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from taskq.domain.containers import ContainerStatus
+from taskq.domain.facts import Facts as _Facts
+from taskq.domain.facts import Value as _Value
+from taskq.domain.items import Batch, Progress
 from taskq.resources.common import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_MAX_SECONDS,
-    DEFAULT_BATCH_PARALLELISM,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_CONCURRENCY,
     JITTER_PERCENT,
@@ -68,14 +71,6 @@ def stamp(now: float) -> str:
 def precise_stamp(now: float) -> str:
     """RFC 3339 in milliseconds, for a time that spreads a burst: whole seconds would gather it again."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class _Facts(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
-    """Base of everything decoded from the API."""
-
-
-class _Value(msgspec.Struct, rename="camel", gc=False, omit_defaults=True, frozen=True):
-    """Base of what is compared and shared."""
 
 
 class OwnerReference(_Facts):
@@ -197,15 +192,6 @@ class TemplateRef(_Value, frozen=True):
     name: str
 
 
-class Batch(_Value, frozen=True):
-    """Many items in one Task: the pods of an Indexed Job."""
-
-    completions: int
-    parallelism: int = DEFAULT_BATCH_PARALLELISM
-    max_failed_indexes: int | None = None
-    retries_per_index: int = 0
-
-
 class TaskSpec(_Facts):
     """What the user asked for, but for the Job itself, which is read from the raw manifest at launch."""
 
@@ -234,17 +220,6 @@ class Attempt(_Facts):
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
-
-
-class Progress(_Facts):
-    """How far the latest attempt's Job has come, in items."""
-
-    total: int
-    completed: int = 0
-    failed: int = 0
-    percent: int = 0
-    failed_indexes: str = ""
-    last_change_time: datetime | None = None
 
 
 class TaskStatus(_Facts):
@@ -499,44 +474,6 @@ class Job(_Facts):
         FailureTarget and SuccessCriteriaMet announce these while pods still terminate; they end nothing.
         """
         return self.is_true("Complete") or self.is_true("Failed")
-
-
-class Waiting(_Facts):
-    """Why a container does not run yet."""
-
-    reason: str = ""
-    message: str = ""
-
-
-class Running(_Facts):
-    """Since when a container runs."""
-
-    started_at: datetime | None = None
-
-
-class Terminated(_Facts):
-    """How a container ended."""
-
-    exit_code: int = 0
-    reason: str = ""
-    message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-class ContainerState(_Facts):
-    """Exactly one of the three is set."""
-
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
-
-
-class ContainerStatus(_Facts):
-    """One container of a pod."""
-
-    name: str = ""
-    state: ContainerState = msgspec.field(default_factory=ContainerState)
 
 
 class PodStatus(_Facts):

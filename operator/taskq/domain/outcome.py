@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from taskq.domain import batch
-from taskq.domain.model import Job, Pod, Progress, Terminated, Timeouts, seconds
+from taskq.domain.containers import Terminated
+from taskq.domain.items import Progress
+from taskq.domain.model import Job, Pod, Timeouts, seconds
 from taskq.domain.reasons import ATTEMPT_MESSAGES, Reason
 from taskq.resources.common import RESULT_MAX_BYTES, STOP_REASON_ANNOTATION
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from taskq.domain import batch, policy
-from taskq.domain.model import Attempt, Condition, Job, Progress, QueueSpec, Task, precise_stamp, seconds, stamp
+from taskq.domain.items import Progress
+from taskq.domain.model import Attempt, Condition, Job, QueueSpec, Task, precise_stamp, seconds, stamp
 from taskq.domain.outcome import Outcome
 from taskq.domain.reasons import STALLING, Reason, message
 from taskq.resources.common import MAX_ATTEMPTS_KEPT

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from taskq.domain import items
 from taskq.domain import model as decision
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules import spec as when
@@ -18,7 +19,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task.TaskSpec, decision.TaskSpec, {"jobTemplate"}),
     (task.TemplateRef, decision.TemplateRef, set()),
     (task.Cancellation, decision.Cancellation, set()),
-    (batch.Batch, decision.Batch, set()),
+    (batch.Batch, items.Batch, set()),
     (policy.Timeouts, decision.Timeouts, set()),
     (policy.Backoff, decision.Backoff, set()),
     (policy.RetryPolicy, decision.RetryPolicy, set()),
@@ -42,7 +43,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
 WRITTEN = [
     (task.TaskStatus, decision.TaskStatus),
     (task.Attempt, decision.Attempt),
-    (batch.Progress, decision.Progress),
+    (batch.Progress, items.Progress),
     (task_queue.TaskQueueStatus, decision.QueueStatus),
 ]
 
