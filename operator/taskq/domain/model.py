@@ -92,7 +92,7 @@ class SlimMetadata(_Facts):
     creation_timestamp: datetime
     generation: int = 0
     deletion_timestamp: datetime | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -114,7 +114,7 @@ class Metadata(SlimMetadata):
     """The part of ObjectMeta that decisions read of everything else."""
 
     deletion_grace_period_seconds: int | None = None
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
     owner_references: tuple[OwnerReference, ...] = ()
 
     @property
