@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.conftest import CHART, NAMESPACE, Json, Render, call
+from chart.conftest import Render
+from cluster_tools.chart import CHART, NAMESPACE, Json, call, documented, operators_rules, permissions
 from taskq.settings import Settings, variable_of
 
 REPO = CHART.parents[1]
@@ -20,11 +21,6 @@ KEEP = "helm.sh/resource-policy"
 CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
 MOST_BYTES = 700_000
 """Of what helm stores of a release in a Secret, packed; a Secret has room for a MiB."""
-
-
-def verbs(rules: list[Json]) -> list[tuple[str, str]]:
-    """Each (resource, verb) of some rules, as often as it stands there."""
-    return [(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]]
 
 
 # --- the whole ----------------------------------------------------------------------------------------------------
@@ -123,10 +119,15 @@ def test_the_crds_can_be_left_out_or_left_to_helm(render: Render) -> None:
 def test_no_permission_is_given_twice_or_by_a_star(render: Render) -> None:
     """So that taking one away takes it away; tests/integration/test_permissions.py does that with each."""
     rules = render().one("ClusterRole", "taskq")["rules"]
-    given = verbs(rules)
+    given = permissions(rules)
     assert len(given) == len(set(given))
     assert "*" not in json.dumps(rules)
     assert not {"secrets", "configmaps", "pods/exec", "serviceaccounts"} & {resource for resource, _ in given}
+
+
+def test_the_security_page_tells_every_permission(render: Render) -> None:
+    """With its reason, and none that is not given."""
+    assert sorted(documented()) == sorted(permissions(operators_rules(render())))
 
 
 def test_a_list_of_namespaces_gets_a_role_in_each_and_nothing_in_the_cluster(render: Render) -> None:
@@ -164,12 +165,12 @@ def test_the_roles_of_kubernetes_learn_the_kinds(render: Render) -> None:
         if label.startswith("rbac.authorization.k8s.io/aggregate-to-")
     }
     assert set(labelled) == {"view", "edit", "admin"}
-    assert {verb for _, verb in verbs(labelled["view"]["rules"])} == {"get", "list", "watch"}
-    assert ("tasks", "create") in verbs(labelled["edit"]["rules"])
-    assert ("taskqueues", "update") in verbs(labelled["admin"]["rules"])
-    assert ("tasktemplates", "create") not in verbs(made.one("ClusterRole", "taskq-submitter")["rules"])
+    assert {verb for _, verb in permissions(labelled["view"]["rules"])} == {"get", "list", "watch"}
+    assert ("tasks", "create") in permissions(labelled["edit"]["rules"])
+    assert ("taskqueues", "update") in permissions(labelled["admin"]["rules"])
+    assert ("tasktemplates", "create") not in permissions(made.one("ClusterRole", "taskq-submitter")["rules"])
     for role in labelled.values():
-        assert not [resource for resource, _ in verbs(role["rules"]) if "/" in resource]
+        assert not [resource for resource, _ in permissions(role["rules"]) if "/" in resource]
 
 
 # --- the pod ------------------------------------------------------------------------------------------------------
