@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.build import cache_directory
+from localcluster.debian import unpack
 from localcluster.errors import ClusterError
 from localcluster.progress import Say
 from localcluster.shell import run
@@ -140,29 +139,10 @@ def _static_busybox(say: Say) -> Path:
         raise ClusterError("a static busybox is needed for the example image: install `busybox-static`")
     say(f"fetching the package {BUSYBOX_PACKAGE}")
     with tempfile.TemporaryDirectory(dir=kept.parent) as temporary:
-        _download(BUSYBOX_PACKAGE, Path(temporary))
-        package = next(Path(temporary).glob("*.deb"))
-        run(["dpkg-deb", "--extract", package, Path(temporary) / "out"])
-        found = [path for path in (Path(temporary) / "out").rglob("busybox") if path.is_file()]
+        unpacked = unpack(BUSYBOX_PACKAGE, Path(temporary))
+        found = [path for path in unpacked.rglob("busybox") if path.is_file()]
         next(path for path in found if _is_static(path)).replace(kept)
     return kept
-
-
-def _download(package: str, folder: Path) -> None:
-    """apt puts it into the working folder; its lists may be missing on a fresh machine."""
-
-    def attempt() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["apt-get", "download", "-qq", package],
-            cwd=folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    done = attempt()
-    if done.returncode != 0:
-        run(["apt-get", "update", "-qq"], {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-        done = attempt()
-    if done.returncode != 0:
-        raise ClusterError(f"`apt-get download {package}` failed:\n{done.stderr}")
 
 
 def _is_static(program: Path) -> bool:
