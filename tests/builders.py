@@ -264,14 +264,14 @@ def make_queue(name: str = "default", **spec: Any) -> QueueBuilder:
     )
 
 
-def make_template(name: str = "template", job_template: Document | None = None) -> TemplateBuilder:
+def make_template(name: str = "template", job_template: Document | None = None, **spec: Any) -> TemplateBuilder:
     """A TaskTemplate."""
     return TemplateBuilder(
         {
             "apiVersion": API_VERSION,
             "kind": "TaskTemplate",
             "metadata": _metadata(name, f"uid-of-template-{name}", 0),
-            "spec": {"jobTemplate": job_template or copy.deepcopy(JOB_TEMPLATE)},
+            "spec": {"jobTemplate": job_template or copy.deepcopy(JOB_TEMPLATE), **spec},
         }
     )
 

@@ -726,6 +726,167 @@ OF_A_TEMPLATE = (
     ),
 )
 REF = {"spec.jobTemplate": GONE, "spec.templateRef": {"name": "one"}}
+
+
+def _given(*parameters: Manifest) -> Mapping[str, Any]:
+    """A Task that gives parameters to a template."""
+    return {**REF, "spec.parameters": list(parameters)}
+
+
+def _declared(*parameters: Manifest) -> Mapping[str, Any]:
+    """A template that declares parameters."""
+    return {"spec.parameters": list(parameters)}
+
+
+FROM_SECRET = {"secretKeyRef": {"name": "database", "key": "password"}}
+OF_PARAMETERS = (
+    refused("parameters-without-template", "Task", {"spec.parameters": []}, "spec.parameters", "without templateRef"),
+    refused(
+        "parameters-too-many",
+        "Task",
+        _given(*({"name": f"p{n}", "value": ""} for n in range(65))),
+        "spec.parameters",
+        "must have at most 64 items",
+    ),
+    refused(
+        "parameter-twice",
+        "Task",
+        _given({"name": "day", "value": "1"}, {"name": "day", "value": "2"}),
+        "spec.parameters[1]",
+        "Duplicate value",
+    ),
+    refused("parameter-without-name", "Task", _given({"value": "1"}), "spec.parameters[0].name", REQUIRED),
+    refused("parameter-name-dot", "Task", _given({"name": "a.b", "value": ""}), "spec.parameters[0].name", "match"),
+    refused(
+        "parameter-number", "Task", _given({"name": "n", "value": 5}), "spec.parameters[0].value", "of type string"
+    ),
+    refused(
+        "parameter-too-long",
+        "Task",
+        _given({"name": "n", "value": "x" * 4097}),
+        "spec.parameters[0].value",
+        TOO_LONG.format(4096),
+    ),
+    refused("parameter-without-value", "Task", _given({"name": "n"}), "spec.parameters[0]", "exactly one of value and"),
+    refused(
+        "parameter-two-values",
+        "Task",
+        _given({"name": "n", "value": "", "valueFrom": FROM_SECRET}),
+        "spec.parameters[0]",
+        "exactly one of value and valueFrom",
+    ),
+    refused(
+        "parameter-from-nowhere",
+        "Task",
+        _given({"name": "n", "valueFrom": {}}),
+        "spec.parameters[0].valueFrom",
+        "exactly one of",
+    ),
+    refused(
+        "parameter-from-two",
+        "Task",
+        _given({"name": "n", "valueFrom": {**FROM_SECRET, "configMapKeyRef": FROM_SECRET["secretKeyRef"]}}),
+        "spec.parameters[0].valueFrom",
+        "exactly one of",
+    ),
+    *(
+        refused(f"{id_}-{field}", "Task", _given({"name": "n", "valueFrom": {ref: change}}), path, says)
+        for id_, ref in (("secret", "secretKeyRef"), ("config-map", "configMapKeyRef"))
+        for field, change, says in (
+            ("without-name", {"key": "k"}, REQUIRED),
+            ("elsewhere", {"name": "other/s", "key": "k"}, "should match"),
+            ("without-key", {"name": "s"}, REQUIRED),
+            ("key-slash", {"name": "s", "key": "a/b"}, "should match"),
+        )
+        for path in [f"spec.parameters[0].valueFrom.{ref}.{'key' if 'key' in field else 'name'}"]
+    ),
+    refused(
+        "scheduled-parameters-without-template",
+        "Schedule",
+        {f"{SCHEDULED}.parameters": []},
+        f"{SCHEDULED}.parameters",
+        "without templateRef",
+    ),
+    refused("template-queue-uppercase", "TaskTemplate", {"spec.queueName": "Mail"}, "spec.queueName", "should match"),
+    refused(
+        "template-priority-too-high",
+        "TaskTemplate",
+        {"spec.priority": 1_000_001},
+        "spec.priority",
+        AT_MOST.format(1_000_000),
+    ),
+    refused(
+        "template-hard-not-above-soft",
+        "TaskTemplate",
+        {"spec.timeouts": {"softSeconds": 30, "hardSeconds": 30}},
+        "spec.timeouts.hardSeconds",
+        "must be greater than softSeconds",
+    ),
+    *(
+        refused(
+            f"template-{id_}-beside-timeouts",
+            "TaskTemplate",
+            {"spec.timeouts": {"softSeconds": 30}, path: 5},
+            path,
+            "must not be set beside timeouts",
+        )
+        for id_, path in (
+            ("job-deadline", "spec.jobTemplate.spec.activeDeadlineSeconds"),
+            ("pod-deadline", f"{POD}.activeDeadlineSeconds"),
+            ("pod-grace", f"{POD}.terminationGracePeriodSeconds"),
+        )
+    ),
+    refused(
+        "template-max-attempts-zero",
+        "TaskTemplate",
+        {"spec.retryPolicy": {"maxAttempts": 0}},
+        "spec.retryPolicy.maxAttempts",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "declared-too-many",
+        "TaskTemplate",
+        _declared(*({"name": f"p{n}"} for n in range(65))),
+        "spec.parameters",
+        "must have at most 64 items",
+    ),
+    refused(
+        "declared-same-variable",
+        "TaskTemplate",
+        _declared({"name": "top-n"}, {"name": "TOP_N"}),
+        "spec.parameters",
+        "same environment variable",
+    ),
+    *(
+        refused(f"declared-{id_}", "TaskTemplate", _declared({"name": "it", **what}), f"spec.parameters[0]{at}", says)
+        for id_, what, at, says in (
+            ("name-dot", {"name": "a.b"}, ".name", "should match"),
+            ("type-unknown", {"type": "Date"}, ".type", "Unsupported value"),
+            ("default-number", {"default": 5}, ".default", "must be of type string"),
+            ("default-beside-required", {"default": "", "required": True}, ".default", "never be used"),
+            ("default-no-whole-number", {"type": "Integer", "default": "1.5"}, ".default", "must be a whole number"),
+            ("default-no-number", {"type": "Number", "default": "1,5"}, ".default", "must be a number"),
+            ("default-no-boolean", {"type": "Boolean", "default": "yes"}, ".default", "must be 'true' or 'false'"),
+            ("default-no-choice", {"type": "Enum", "enum": ["a"], "default": "b"}, ".default", "one of enum"),
+            ("default-matches-partly", {"pattern": "[a-z]+", "default": "aB"}, ".default", "must match pattern"),
+            ("default-below", {"type": "Integer", "minimum": 3, "default": "2"}, ".default", "less than minimum"),
+            ("default-above", {"type": "Number", "maximum": 3, "default": "3.5"}, ".default", "greater than maximum"),
+            ("required-word", {"required": "yes"}, ".required", "must be of type boolean"),
+            ("pattern-broken", {"pattern": "("}, ".pattern", "RE2 syntax"),
+            ("pattern-of-number", {"type": "Integer", "pattern": "1+"}, ".pattern", "only for parameters of type"),
+            ("minimum-of-text", {"minimum": 1}, ".minimum", "only for parameters of type Integer and Number"),
+            ("maximum-of-text", {"maximum": 1}, ".maximum", "only for parameters of type Integer and Number"),
+            ("maximum-below", {"type": "Integer", "minimum": 2, "maximum": 1}, ".maximum", "less than minimum"),
+            ("enum-of-text", {"enum": ["a"]}, ".enum", "only for parameters of type Enum"),
+            ("enum-missing", {"type": "Enum"}, "", "needs enum"),
+            ("enum-empty", {"type": "Enum", "enum": []}, ".enum", "at least 1 items"),
+            ("sensitive-word", {"sensitive": "yes"}, ".sensitive", "must be of type boolean"),
+            ("sensitive-number", {"type": "Integer", "sensitive": True}, ".type", "type must be String beside"),
+            ("sensitive-default", {"default": "x", "sensitive": True}, ".default", "must not be set beside sensitive"),
+            ("sensitive-pattern", {"pattern": "x", "sensitive": True}, ".pattern", "must not be set beside sensitive"),
+        )
+    ),
+)
 OF_SHARING = (
     refused(
         "level-beside-priority", "Task", {"spec.priority": 1, "spec.priorityLevel": "l"}, "spec.priorityLevel", "beside"
@@ -989,7 +1150,7 @@ OF_A_CHANGE = (
 )
 CREATIONS = (
     *(*OF_A_TASK, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
-    *(*OF_A_QUEUE, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
+    *(*OF_A_QUEUE, *OF_PARAMETERS, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
 )
 
 

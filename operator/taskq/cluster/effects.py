@@ -32,6 +32,7 @@ from taskq.domain.board import Board
 from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import Job, Key, Pod, Task
 from taskq.domain.reasons import Reason, message
+from taskq.domain.registry import Unlaunchable
 from taskq.errors import ApiError, NotSent, RequestError, Unanswered
 from taskq.resources.common import API_VERSION, STOP_REASON_ANNOTATION
 
@@ -171,13 +172,13 @@ class Effects:
             if task is None or not self._board.still_wanted(launch):
                 return self._board.not_launched(launch, None, self._clock.now())
             try:
-                body = await self._manifest(task)
+                body = await self._manifest(self._board.merged(task))
+            except Unlaunchable as error:
+                return self._refuse(launch, *error.fault)
             except RequestError as error:  # nothing was asked for yet, so there is nothing to find out
                 logger.warning("manifest of Task %s not read yet: %s", launch.task, error)
                 await self._pause(tries)
                 continue
-            if body is None:
-                return self._refuse(launch, Reason.TEMPLATE_NOT_FOUND, "")
             if not self._may_post(launch):  # reading the manifest took its time
                 return self._board.not_launched(launch, None, self._clock.now())
             self._observer.posting(launch)
@@ -262,22 +263,23 @@ class Effects:
         )
         return None if reply.status == 404 else decode_job(reply.checked().body)
 
-    async def _manifest(self, task: Task) -> bytes | None:
-        """The Job's JSON, or None when the Task's template has gone meanwhile."""
+    async def _manifest(self, task: Task) -> bytes:
+        """The Job's JSON; raises :class:`Unlaunchable` when its template has gone, or refuses what the Task says."""
         rules = self._board.queues.of(task.queue).rules
-        document = task.raw
-        if task.spec.template_ref:
-            template = self._board.templates.get(Key(task.metadata.namespace, task.spec.template_ref.name))
-            if template is None:
-                return None
-            document = template.raw
-        elif not document:
-            meta = task.metadata
-            path = f"{TASKS}/namespaces/{meta.namespace}/tasks/{meta.name}"
-            document = (await self._api.request("GET", path, timeout=self._timeout)).checked().body
-            if self._decode_task(document).metadata.uid != meta.uid:
-                raise ApiError(404, "NotFound", f"Task {meta.key} was made anew")
-        return job_manifest(task, document, rules)
+        document = task.raw or await self._read_whole(task)
+        if task.spec.template_ref is None:
+            return job_manifest(task, document, rules)
+        document, values = self._board.templates.manifest_of(task, document)
+        return job_manifest(task, document, rules, values)
+
+    async def _read_whole(self, task: Task) -> bytes:
+        """The JSON of a Task that is too large to be kept."""
+        meta = task.metadata
+        path = f"{TASKS}/namespaces/{meta.namespace}/tasks/{meta.name}"
+        document = (await self._api.request("GET", path, timeout=self._timeout)).checked().body
+        if self._decode_task(document).metadata.uid != meta.uid:
+            raise ApiError(404, "NotFound", f"Task {meta.key} was made anew")
+        return document
 
     def _launched(self, launch: Launch, task: Task, job: Job, *, fresh: bool) -> None:
         self._stores.jobs.apply(job)

@@ -27,11 +27,16 @@ from taskq.domain.model import (
     TaskSpec,
     TaskStatus,
     Template,
+    TemplateStatus,
 )
 from taskq.resources.common import LABEL_QUEUE
 
 GRAVES = 4096
 """Removed objects that are remembered: an answer to a write may arrive after the watch has told of the removal."""
+
+
+NOTHING_OF_ITS_OWN = b'{"spec":{}}'
+"""What a launch reads of a Task that leaves everything to its template: one for all of them."""
 
 
 class Known(Protocol):
@@ -119,14 +124,22 @@ class _Minimal(msgspec.Struct):
     metadata: SlimMetadata
 
 
-class _KeptSpec(msgspec.Struct):
+class _KeptSpec(msgspec.Struct, omit_defaults=True):
     job_template: msgspec.Raw = msgspec.field(name="jobTemplate", default_factory=msgspec.Raw)
+    parameters: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 class _Kept(msgspec.Struct):
     """What is read of a Task's manifest at launch."""
 
     spec: _KeptSpec = msgspec.field(default_factory=_KeptSpec)
+
+
+class _TemplateButSpec(msgspec.Struct):
+    """What is kept of a TaskTemplate that can't be read."""
+
+    metadata: Metadata
+    status: TemplateStatus = msgspec.field(default_factory=TemplateStatus)
 
 
 class _QueueButSpec(msgspec.Struct):
@@ -140,6 +153,7 @@ _task = msgspec.json.Decoder(Task)
 _minimal = msgspec.json.Decoder(_Minimal)
 _kept = msgspec.json.Decoder(_Kept)
 _template = msgspec.json.Decoder(Template)
+_template_but_spec = msgspec.json.Decoder(_TemplateButSpec)
 decode_job = msgspec.json.Decoder(Job).decode
 _pod = msgspec.json.Decoder(Pod)
 _queue = msgspec.json.Decoder(Queue)
@@ -163,16 +177,24 @@ class TaskDecoder:
         except (msgspec.DecodeError, ValueError) as error:
             return Task(_minimal.decode(raw).metadata, TaskSpec(), TaskStatus(), defect=str(error))
         if len(raw) <= self._raw_limit and not task.is_terminal:
-            template = bytes(_kept.decode(raw).spec.job_template)
-            task.raw = b'{"spec":{"jobTemplate":%b}}' % template if template else b""
+            task.raw = _kept_of(raw)
         _share_names(task)
         return task
+
+
+def _kept_of(raw: bytes) -> bytes:
+    """What a launch reads of a Task's manifest, and no more."""
+    spec = _kept.decode(raw).spec
+    parts = {"jobTemplate": bytes(spec.job_template), "parameters": bytes(spec.parameters)}
+    kept = b",".join(b'"%b":%b' % (name.encode(), part) for name, part in parts.items() if part)
+    return b'{"spec":{%b}}' % kept if kept else NOTHING_OF_ITS_OWN
 
 
 def _share_names(task: Task) -> None:
     """Let ten thousand Tasks of one queue share its name: a string each would cost a tenth of their memory."""
     task.metadata.namespace = sys.intern(task.metadata.namespace)
     task.status.phase = sys.intern(task.status.phase)
+    task.status.queue_name = sys.intern(task.status.queue_name)
     if task.spec.queue_name:
         task.spec.queue_name = sys.intern(task.spec.queue_name)
 
@@ -215,7 +237,14 @@ def decode_queue(raw: bytes) -> Queue:
 
 
 def decode_template(raw: bytes) -> Template:
-    """A TaskTemplate with its document."""
-    template = _template.decode(raw)
+    """A TaskTemplate with its document, and with a defect instead of its spec when that can't be read.
+
+    Raises :class:`msgspec.DecodeError` when not even its metadata and status can.
+    """
+    try:
+        template = _template.decode(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        rest = _template_but_spec.decode(raw)
+        return Template(rest.metadata, status=rest.status, defect=str(error))
     template.raw = bytes(raw)
     return template

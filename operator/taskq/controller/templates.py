@@ -13,8 +13,10 @@ from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
 from taskq.cluster.store import Store, decode_template
 from taskq.cluster.waker import Waker
+from taskq.domain.admission import Fault
 from taskq.domain.model import Template
 from taskq.domain.reasons import Reason, message
+from taskq.domain.registry import check
 from taskq.domain.template import template_patch, trial_manifest
 from taskq.errors import RequestError
 
@@ -53,19 +55,24 @@ class Templates:
             await self._waker.rest(ROUND_SECONDS)
 
     async def _try(self, template: Template) -> None:
-        meta = template.metadata
-        fault = ""
+        _, wrong = check(template)
+        fault = (Reason.INVALID_TEMPLATE, "; ".join(wrong)) if wrong else await self._refusal(template)
+        patch = template_patch(template, fault, self._clock.now())
+        await write_status(self._api, self._templates, decode_template, "tasktemplates", template, patch)
+
+    async def _refusal(self, template: Template) -> Fault | None:
+        """What the API server has against the Job of a Task of this template."""
+        words: object = ""
         try:
             body = trial_manifest(template)
         except msgspec.MsgspecError as error:
-            fault = message(Reason.JOB_REFUSED, field="spec.jobTemplate", message=error)
+            words = error
         else:
-            path = f"{JOBS}/namespaces/{meta.namespace}/jobs"
+            path = f"{JOBS}/namespaces/{template.metadata.namespace}/jobs"
             reply = await self._api.request("POST", path, query={"dryRun": "All"}, body=body)
             if reply.status in (400, 422):
                 words = reply.error().message.split(" is invalid: ", 1)[-1]
-                fault = message(Reason.JOB_REFUSED, field="spec.jobTemplate", message=words)
             elif reply.status not in (403, 409):  # no quota left, or its name taken: says nothing about the template
                 reply.checked()
-        patch = template_patch(template, fault, self._clock.now())
-        await write_status(self._api, self._templates, decode_template, "tasktemplates", template, patch)
+        text = message(Reason.JOB_REFUSED, field="spec.jobTemplate", message=words)
+        return (Reason.JOB_REFUSED, text) if words else None

@@ -26,12 +26,14 @@ def why_blocked(
     queue: Queue | None,
     *,
     queue_exists: bool,
-    template_exists: bool,
+    template_fault: Fault | None = None,
     refusal: Refusal | None,
     now: float,
     parent: Queue | None = None,
 ) -> tuple[Fault | None, float | None]:
     """The fault that keeps a Task out of the order, and when to look again without any other event."""
+    if template_fault:  # without its template it is not even known which queue it belongs to
+        return template_fault, None
     name = task.queue.name
     if not queue_exists:  # it was never created, or was deleted with Tasks in it
         return (Reason.QUEUE_NOT_FOUND, message(Reason.QUEUE_NOT_FOUND, queue=name)), None
@@ -42,9 +44,6 @@ def why_blocked(
     if task.spec.priority_level and not policy.priority_level(task, policy.spec_of(queue)):
         text = message(Reason.PRIORITY_LEVEL_NOT_FOUND, queue=name, level=task.spec.priority_level)
         return (Reason.PRIORITY_LEVEL_NOT_FOUND, text), None
-    if task.spec.template_ref and not template_exists:
-        text = message(Reason.TEMPLATE_NOT_FOUND, template=task.spec.template_ref.name)
-        return (Reason.TEMPLATE_NOT_FOUND, text), None
     if refusal and now < refusal.until:
         return (refusal.reason, refusal.message), refusal.until
     return None, None

@@ -26,6 +26,7 @@ from taskq.domain.pods import Pods
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
 from taskq.domain.reasons import Reason
+from taskq.domain.registry import Registry
 from taskq.domain.write_queue import WriteQueue
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE, LABEL_TASK
 
@@ -75,8 +76,7 @@ class Board:
         self.limits = limits
         self.entries: dict[str, Entry] = {}
         self.queues = Queues(cluster_limit=limits.cluster_limit)
-        self.templates: dict[Key, Template] = {}
-        self._template_users: dict[Key, set[str]] = {}
+        self.templates = Registry()
         self._jobs: dict[Key, Job] = {}
         self._pods = Pods()
         self._ghosts: dict[Key, Ghost] = {}
@@ -102,12 +102,11 @@ class Board:
         if entry is None:
             entry = self.entries[new.metadata.uid] = Entry(new)
             self.queues.of(new.queue).members.add(new.metadata.uid)
-            if new.spec.template_ref:
-                key = Key(new.metadata.namespace, new.spec.template_ref.name)
-                self._template_users.setdefault(key, set()).add(new.metadata.uid)
-        elif entry.task.metadata.generation != new.metadata.generation:
+            self.templates.add(new)
+        elif entry.own.metadata.generation != new.metadata.generation:
             self._pardon(entry)
-        entry.task = new
+        entry.own = new
+        self._resolve(entry)
         self._dirty[new.metadata.uid] = None
 
     def on_job(self, old: Job | None, new: Job | None) -> None:
@@ -155,17 +154,7 @@ class Board:
 
     def on_template(self, old: Template | None, new: Template | None) -> None:
         """A TaskTemplate appeared, changed or was deleted: the Tasks that name it are looked at again."""
-        template = new or old
-        if template is None:
-            return
-        key = template.metadata.key
-        if new:
-            self.templates[key] = new
-        else:
-            self.templates.pop(key, None)
-        if old and new and old.metadata.generation == new.metadata.generation:
-            return
-        for uid in self._template_users.get(key, ()):
+        for uid in self.templates.changed(old, new):
             self._pardon(self.entries[uid])
             self._dirty[uid] = None
 
@@ -213,7 +202,7 @@ class Board:
         entry = self.entries.get(uid)
         if entry is None or Busy.WRITE in entry.busy:
             return
-        state = self.queues.of(entry.task.queue)
+        state = self._resolve(entry)
         try:
             decision = lifecycle.decide(self._view(entry, state), now)
         except Exception as error:  # noqa: BLE001 - one object that nobody foresaw must not stop all others
@@ -237,7 +226,6 @@ class Board:
         job = self._jobs.get(key)
         if job and job.metadata.controller_uid != task.metadata.uid:
             job = None  # somebody else's; the API server will say so when ours is asked for
-        ref = task.spec.template_ref
         parent = self.queues.parent_of(state)
         implicit = self.limits.implicit_default_queue and task.queue.name == DEFAULT_QUEUE
         return View(
@@ -245,7 +233,7 @@ class Board:
             queue=state.queue,
             queue_exists=state.queue is not None or implicit,
             parent=parent.queue if parent else None,
-            template_exists=ref is None or Key(task.metadata.namespace, ref.name) in self.templates,
+            template_fault=entry.template_fault,
             job=job,
             job_gone=entry.gone_job == key,
             job_leaving=key in self._ghosts,
@@ -377,6 +365,11 @@ class Board:
         """How many Tasks have changed since they were decided on."""
         return len(self._dirty)
 
+    def merged(self, task: Task) -> Task:
+        """A Task with what its template gives it, as it was decided on."""
+        entry = self.entries.get(task.metadata.uid)
+        return entry.task if entry else task
+
     def queue_of(self, job: Job) -> QueueState | None:
         """The queue that a Job belongs to."""
         key = _queue_of(job)
@@ -441,18 +434,41 @@ class Board:
         entry = self.entries.pop(uid, None)
         if entry is None:
             return
-        state = self.queues.of(task.queue)
+        self._leave_queue(entry)
+        self._writes.drop(uid)
+        self.templates.discard(task)
+
+    def _leave_queue(self, entry: Entry) -> None:
+        uid = entry.task.metadata.uid
+        state = self.queues.of(entry.task.queue)
         state.members.discard(uid)
         state.withdraw(uid)
         state.count(entry.state, "")
         state.explain(entry.waits_for, "")
         state.waits(uid, None)
-        self._writes.drop(uid)
-        if task.spec.template_ref:
-            users = self._template_users.get(Key(task.metadata.namespace, task.spec.template_ref.name))
-            if users:
-                users.discard(uid)
+        entry.state = entry.waits_for = ""
         self.queues.forget_idle(state)
+
+    def _resolve(self, entry: Entry) -> QueueState:
+        """Merge a Task with its template, which may move it to another queue; returns the queue it is in then."""
+        if entry.own.spec.template_ref is None:
+            entry.task = entry.own
+            return self.queues.of(entry.own.queue)
+        task, fault = self.templates.resolve(entry.own, self._started_in(entry.own))
+        if task.queue != entry.task.queue:
+            self._leave_queue(entry)
+            self.queues.of(task.queue).members.add(task.metadata.uid)
+        entry.task, entry.template_fault = task, fault
+        return self.queues.of(task.queue)
+
+    def _started_in(self, task: Task) -> str | None:
+        """The queue in which the attempt's Job was asked for or is: it stays there, whatever its template says now."""
+        if task.spec.queue_name:
+            return None
+        key = job_key(task)
+        job = self._jobs.get(key)
+        queue = _queue_of(job) if job and job.metadata.controller_uid == task.metadata.uid else self._asked_for.get(key)
+        return queue.name if queue else None
 
     def _is_missed(self, job: Job) -> bool:
         """Whether the deletion of a Job matters: something of it may still run, or its end is not written down yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntFlag, auto
 from typing import NamedTuple
 
-from taskq.domain.admission import Refusal
+from taskq.domain.admission import Fault, Refusal
 from taskq.domain.lifecycle import Stage
 from taskq.domain.model import Key, Lane, Pod, Task
 
@@ -28,19 +28,24 @@ class Entry:
         "busy",
         "gone_job",
         "last_pod",
+        "own",
         "pods_fetched_for",
         "refusal",
         "refusals",
         "stage",
         "state",
         "task",
+        "template_fault",
         "waits_for",
         "wake_at",
     )
 
     def __init__(self, task: Task) -> None:
         """Nothing is known of it but its object."""
+        self.own = task
+        """The Task as the API server shows it; :attr:`task` has what its template gives it beside that."""
         self.task = task
+        self.template_fault: Fault | None = None
         self.stage = Stage.WAITING
         self.state = ""
         self.waits_for = ""

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from taskq.domain import batch, policy
+from taskq.domain.delivery import deliver
 from taskq.domain.model import Job, Key, Lane, QueueSpec, Task, Timeouts
+from taskq.domain.parameters import Values
 from taskq.resources.common import (
     API_VERSION,
     CONCURRENCY_ANNOTATION,
@@ -53,9 +55,10 @@ def job_key(task: Task) -> Key:
     return Key(task.metadata.namespace, f"{prefix}-{digest[:_HASH_LENGTH]}")
 
 
-def job_manifest(task: Task, document: bytes, rules: QueueSpec) -> bytes:
+def job_manifest(task: Task, document: bytes, rules: QueueSpec, values: Values | None = None) -> bytes:
     """The Job to create, from the JSON of the Task, or of its TaskTemplate, that holds the ``jobTemplate``.
 
+    ``values`` are those of a TaskTemplate's parameters; a Job that is a Task's own has none.
     Raises :class:`msgspec.DecodeError` when the document has no readable ``spec.jobTemplate``.
     """
     template = _decoder.decode(document).spec.job_template
@@ -67,7 +70,8 @@ def job_manifest(task: Task, document: bytes, rules: QueueSpec) -> bytes:
     pod = _child(_child(template, "spec"), "template")
     _label(pod, labels)
     _run_once(_child(pod, "spec"), policy.timeouts(task, rules))
-    _tell_containers(pod["spec"], _environment(task, rules))
+    parameters = deliver(pod, values) if values else []
+    _tell_containers(pod["spec"], _environment(task, rules) + parameters)
     spec = template["spec"] | {"backoffLimit": 0, "suspend": False}
     spec.pop("ttlSecondsAfterFinished", None)
     if task.spec.batch:

@@ -58,7 +58,8 @@ class View(NamedTuple):
     queue_exists: bool
     parent: Queue | None = None
     """The queue whose state binds this one."""
-    template_exists: bool = True
+    template_fault: Fault | None = None
+    """What is wrong with its template, or with its parameters for it."""
     job: Job | None = None
     """The Job of the current attempt."""
     job_leaving: bool = False
@@ -171,7 +172,7 @@ def fault_of(view: View, now: float) -> tuple[Fault | None, float | None]:
         view.queue,
         parent=view.parent,
         queue_exists=view.queue_exists,
-        template_exists=view.template_exists,
+        template_fault=view.template_fault,
         refusal=view.refusal,
         now=now,
     )

@@ -18,11 +18,13 @@ from taskq.domain.containers import ContainerStatus
 from taskq.domain.facts import Facts as _Facts
 from taskq.domain.facts import Value as _Value
 from taskq.domain.items import Batch, Progress
+from taskq.domain.parameters import Parameter
 from taskq.resources.common import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_MAX_SECONDS,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_QUEUE,
     JITTER_PERCENT,
 )
 
@@ -226,6 +228,7 @@ class TaskStatus(_Facts):
     """What TaskQ wrote."""
 
     observed_generation: int = -1
+    queue_name: str = ""
     phase: str = "Pending"
     reason: str = ""
     attempt: int = 0
@@ -256,8 +259,11 @@ class Task(_Facts):
 
     @property
     def queue(self) -> Key:
-        """The queue this Task waits in."""
-        return Key(self.metadata.namespace, self.spec.queue_name or "default")
+        """The queue this Task waits in; once it has started or ended, that of its status, where a template named it."""
+        name = self.spec.queue_name
+        if name is None and (self.status.attempt or self.is_terminal):
+            name = self.status.queue_name
+        return Key(self.metadata.namespace, name or DEFAULT_QUEUE)
 
     @property
     def is_terminal(self) -> bool:
@@ -417,12 +423,26 @@ class TemplateStatus(_Facts):
     conditions: tuple[Condition, ...] = ()
 
 
+class TemplateSpec(_Value, frozen=True):
+    """What a TaskTemplate says for its Tasks, but for the Job itself, which is read from the raw manifest at launch."""
+
+    description: str = ""
+    queue_name: str | None = None
+    priority: int | None = None
+    timeouts: Timeouts | None = None
+    retry_policy: RetryPolicy | None = None
+    parameters: tuple[Parameter, ...] = ()
+
+
 class Template(_Facts):
-    """A TaskTemplate: the raw Job template is all that is used."""
+    """A TaskTemplate."""
 
     metadata: Metadata
+    spec: TemplateSpec = TemplateSpec()
     status: TemplateStatus = msgspec.field(default_factory=TemplateStatus)
     raw: bytes = b""
+    defect: str = ""
+    """Why the manifest could not be read, else empty."""
 
 
 # --- Job and Pod --------------------------------------------------------------------------------------------------

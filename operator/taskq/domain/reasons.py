@@ -62,6 +62,8 @@ class Reason(StrEnum):
     QUEUE_CLOSED = "QueueClosed"
     QUEUE_DRAINING = "QueueDraining"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    INVALID_TEMPLATE = "InvalidTemplate"
+    INVALID_PARAMETERS = "InvalidParameters"
     JOB_REFUSED = "JobRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     FORBIDDEN = "Forbidden"
@@ -89,6 +91,8 @@ STALLING = frozenset(
         Reason.INVALID_QUEUE,
         Reason.PRIORITY_LEVEL_NOT_FOUND,
         Reason.TEMPLATE_NOT_FOUND,
+        Reason.INVALID_TEMPLATE,
+        Reason.INVALID_PARAMETERS,
         Reason.JOB_REFUSED,
         Reason.FORBIDDEN,
         Reason.JOB_NAME_TAKEN,
@@ -117,6 +121,8 @@ MESSAGES: dict[str, str] = {
     Reason.PARENT_NOT_FOUND: "spec.parent.name: this namespace has no TaskQueue named {parent}; its children start nothing until there is one",
     Reason.PARENT_IS_CHILD: "spec.parent.name: {parent} has a parent itself; one level is the limit",
     Reason.TEMPLATE_NOT_FOUND: "spec.templateRef.name: this namespace has no TaskTemplate named {template}",
+    Reason.INVALID_TEMPLATE: "spec.templateRef.name: TaskTemplate {template} can't be used until it is mended: {message}",
+    Reason.INVALID_PARAMETERS: "{message}",
     Reason.JOB_REFUSED: "{field}: the Job is refused: {message}",
     Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",
     Reason.FORBIDDEN: "The Job is refused, by an admission policy or by missing rights of the operator, and is tried again: {message}",

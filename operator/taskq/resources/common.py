@@ -78,6 +78,21 @@ MAX_ATTEMPTS_KEPT = 10
 MAX_IGNORED_ATTEMPTS = 20
 RESULT_MAX_BYTES = 4_096
 """What the kubelet keeps of a termination message."""
+# Parameters
+MAX_PARAMETERS = 64
+MAX_VALUE_LENGTH = 4_096
+"""As long as a result, which may become a value."""
+MAX_PATTERN_LENGTH = 256
+"""With a default of at most four times as much, the API server can still afford to match one with the other."""
+MAX_DEFAULT_LENGTH = 1_024
+MAX_CHOICES = 64
+MAX_CHOICE_LENGTH = 256
+MAX_PARAMETERS_BYTES = 131_072
+"""They become one annotation of a pod, of which all together may have 256 KiB."""
+PARAMETER_ENV_PREFIX = "TASKQ_PARAM_"
+PARAMETERS_FILE = "/etc/taskq/params.json"
+PARAMETERS_ANNOTATION = f"{GROUP}/parameters"
+"""On a pod: the values that its file of parameters holds."""
 # Schedules
 MAX_SCHEDULES = 16
 """Cron expressions in one Schedule: each costs a look at every tick."""
@@ -159,6 +174,16 @@ class BackoffType(StrEnum):
     EXPONENTIAL = "Exponential"
     LINEAR = "Linear"
     FIXED = "Fixed"
+
+
+class ParameterType(StrEnum):
+    """What the values of a parameter look like."""
+
+    STRING = "String"
+    INTEGER = "Integer"
+    NUMBER = "Number"
+    BOOLEAN = "Boolean"
+    ENUM = "Enum"
 
 
 class CancellationMode(StrEnum):

@@ -38,6 +38,7 @@ from taskq.resources.common import (
     Phase,
 )
 from taskq.resources.job_template import JobTemplate
+from taskq.resources.parameters import Parameters
 from taskq.resources.policy import Priority, RetryPolicy, Timeouts, Ttl
 
 
@@ -52,6 +53,11 @@ def _not_beside_timeouts(path: str) -> JsonDict:
     )
 
 
+LIMIT_RULES = (
+    _not_beside_timeouts("jobTemplate.spec.activeDeadlineSeconds"),
+    _not_beside_timeouts("jobTemplate.spec.template.spec.activeDeadlineSeconds"),
+    _not_beside_timeouts("jobTemplate.spec.template.spec.terminationGracePeriodSeconds"),
+)
 FIELD_RULES = (
     rule(
         "has(self.jobTemplate) != has(self.templateRef)",
@@ -63,10 +69,13 @@ FIELD_RULES = (
         "priorityLevel must not be set beside priority: only one of them can say it",
         path=".priorityLevel",
     ),
-    _not_beside_timeouts("jobTemplate.spec.activeDeadlineSeconds"),
-    _not_beside_timeouts("jobTemplate.spec.template.spec.activeDeadlineSeconds"),
-    _not_beside_timeouts("jobTemplate.spec.template.spec.terminationGracePeriodSeconds"),
+    *LIMIT_RULES,
     *BATCH_RULES,
+    forbidden(
+        "!has(self.parameters) || has(self.templateRef)",
+        "parameters must not be set without templateRef: it is a TaskTemplate that says which there are",
+        path=".parameters",
+    ),
 )
 TRANSITION_RULES = (
     unchanged("queueName", "queueName is immutable; create a new Task in the other queue"),
@@ -130,7 +139,7 @@ class TaskFields(Model):
         LabelName | None,
         Field(
             description=(
-                f"TaskQueue in the same namespace, «{DEFAULT_QUEUE}» unless given. Immutable; "
+                f"TaskQueue in the same namespace; unset means the template's, else «{DEFAULT_QUEUE}». Immutable; "
                 "status.queueName shows the queue in use."
             )
         ),
@@ -139,7 +148,7 @@ class TaskFields(Model):
         Priority | None,
         Field(
             description=(
-                "Higher goes first, unless the queue says LowestFirst. Unset means the queue's "
+                "Higher goes first, unless the queue says LowestFirst. Unset means the template's, else the queue's "
                 f"taskDefaults.priority, else {DEFAULT_PRIORITY}. A change takes effect with the next start."
             )
         ),
@@ -168,6 +177,7 @@ class TaskFields(Model):
             description=("A TaskTemplate to take the Job from. Exactly one of jobTemplate and templateRef. Immutable.")
         ),
     ] = None
+    parameters: Parameters = None
     suspend: Annotated[
         bool, Field(description="Hold the Task: no attempt starts while true. A running attempt goes on.")
     ] = False
@@ -186,14 +196,19 @@ class TaskFields(Model):
     ] = None
     timeouts: Annotated[
         Timeouts | None,
-        Field(description=("Limits of one attempt. Given, it replaces the queue's taskDefaults.timeouts as a whole.")),
+        Field(
+            description=(
+                "Limits of one attempt. Given, it replaces the template's, and the queue's taskDefaults.timeouts, "
+                "as a whole."
+            )
+        ),
     ] = None
     retry_policy: Annotated[
         RetryPolicy | None,
         Field(
             description=(
-                "How often and when a failed Task is tried again. Given, it replaces the queue's "
-                "taskDefaults.retryPolicy as a whole."
+                "How often and when a failed Task is tried again. Given, it replaces the template's, and the "
+                "queue's taskDefaults.retryPolicy, as a whole."
             )
         ),
     ] = None

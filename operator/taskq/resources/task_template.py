@@ -4,15 +4,51 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from taskq.resources.base import Model, Status, Text, rule, rules
+from taskq.resources.base import LabelName, Model, Status, Text, rule, rules
 from taskq.resources.common import MAX_NAME_LENGTH, UNOBSERVED_GENERATION
 from taskq.resources.job_template import JobTemplate
+from taskq.resources.parameters import TemplateParameters
+from taskq.resources.policy import Priority, RetryPolicy, Timeouts
+from taskq.resources.task import LIMIT_RULES
 
 
 class TaskTemplateSpec(Model):
     """What Tasks of this type run."""
 
+    model_config = ConfigDict(json_schema_extra=rules(*LIMIT_RULES))
+
     description: Annotated[Text | None, Field(description="What Tasks of this type do, for people.")] = None
+    queue_name: Annotated[
+        LabelName | None,
+        Field(
+            description=(
+                "TaskQueue, in the same namespace, of Tasks that name none. A change moves the Tasks that have "
+                "never started."
+            )
+        ),
+    ] = None
+    priority: Annotated[
+        Priority | None, Field(description="Priority of Tasks that give neither priority nor priorityLevel.")
+    ] = None
+    timeouts: Annotated[
+        Timeouts | None,
+        Field(
+            description=(
+                "Limits of one attempt of Tasks that give none; it replaces the queue's taskDefaults.timeouts "
+                "as a whole."
+            )
+        ),
+    ] = None
+    retry_policy: Annotated[
+        RetryPolicy | None,
+        Field(
+            description=(
+                "How often and when failed Tasks that do not say are tried again; it replaces the queue's "
+                "taskDefaults.retryPolicy as a whole."
+            )
+        ),
+    ] = None
+    parameters: TemplateParameters = None
     job_template: Annotated[
         JobTemplate,
         Field(

@@ -35,10 +35,20 @@ def test_only_the_job_template_is_kept_of_a_manifest() -> None:
     assert job_manifest(task, task.raw, QueueSpec()) == job_manifest(task, raw, QueueSpec())
 
 
-def test_nothing_is_kept_of_a_large_one_or_of_one_with_a_template_elsewhere() -> None:
-    """These are read again, or elsewhere, at launch."""
+def test_nothing_is_kept_of_a_large_one() -> None:
+    """It is read again at launch."""
     assert TaskDecoder(100)(manifest(jobTemplate={"spec": POD})).raw == b""
-    assert TaskDecoder(8192)(manifest(templateRef={"name": "report"})).raw == b""
+
+
+def test_tasks_that_leave_all_to_a_template_share_what_is_kept_of_them() -> None:
+    """A launch has nothing to read of them; of others it reads the parameters."""
+    decode = TaskDecoder(8192)
+    one, other = (decode(manifest(templateRef={"name": "report"})) for _ in range(2))
+    assert one.raw is other.raw
+    given = [{"name": "day", "value": "Monday"}]
+    assert decode(manifest(templateRef={"name": "report"}, parameters=given)).raw == msgspec.json.encode(
+        {"spec": {"parameters": given}}
+    )
 
 
 def test_tasks_share_the_names_that_they_have_in_common() -> None:

@@ -12,7 +12,7 @@ from taskq.domain.admission import Refusal, may_start, why_blocked
 
 def blocked(task: TaskBuilder, queue: QueueBuilder | None = None, now: float = 10, **facts: Any) -> str:
     """The reason that blocks, else an empty string."""
-    facts = {"queue_exists": True, "template_exists": True, "refusal": None} | facts
+    facts = {"queue_exists": True, "refusal": None} | facts
     fault, _ = why_blocked(task.build(), queue.build() if queue else None, now=T0 + now, **facts)
     return fault[0] if fault else ""
 
@@ -25,7 +25,7 @@ def test_nothing_blocks_an_ordinary_task() -> None:
 def test_an_absent_queue_blocks() -> None:
     """A queueName without a queue is named as the fault."""
     task = make_task(queueName="nope").build()
-    fault, again = why_blocked(task, None, queue_exists=False, template_exists=True, refusal=None, now=T0)
+    fault, again = why_blocked(task, None, queue_exists=False, refusal=None, now=T0)
     assert fault is not None
     assert fault[0] == "QueueNotFound"
     assert "spec.queueName" in fault[1]
@@ -37,7 +37,7 @@ def test_a_queue_that_could_not_be_read_blocks() -> None:
     """Its rules are unknown, so nothing starts by them; what was wrong is told."""
     queue = make_queue().build()
     queue.defect = "Expected `int`, got `str` - at `$.spec.maxConcurrency`"
-    fault, _ = why_blocked(make_task().build(), queue, queue_exists=True, template_exists=True, refusal=None, now=T0)
+    fault, _ = why_blocked(make_task().build(), queue, queue_exists=True, refusal=None, now=T0)
     assert fault is not None
     assert fault[0] == "InvalidQueue"
     assert "$.spec.maxConcurrency" in fault[1]
@@ -69,15 +69,13 @@ def test_a_queue_drains_from_now_on_until_its_condition_stands() -> None:
 
 def test_an_absent_template_blocks() -> None:
     """A templateRef without its TaskTemplate is named as the fault."""
-    assert blocked(make_task(templateRef={"name": "t"}), template_exists=False) == "TemplateNotFound"
+    assert blocked(make_task(), template_fault=("TemplateNotFound", "")) == "TemplateNotFound"
 
 
 def test_a_refusal_blocks_until_its_time() -> None:
     """What the API server refused is asked again later, without any event."""
     refusal = Refusal("QuotaExceeded", "no room", until=T0 + 30)
-    fault, again = why_blocked(
-        make_task().build(), None, queue_exists=True, template_exists=True, refusal=refusal, now=T0 + 10
-    )
+    fault, again = why_blocked(make_task().build(), None, queue_exists=True, refusal=refusal, now=T0 + 10)
     assert (fault, again) == (("QuotaExceeded", "no room"), T0 + 30)
     assert blocked(make_task(), now=30, refusal=refusal) == ""
 

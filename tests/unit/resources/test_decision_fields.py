@@ -8,15 +8,21 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from taskq.domain import items
+from taskq.domain import items, parameters
 from taskq.domain import model as decision
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules import spec as when
-from taskq.resources import batch, common, policy, schedule, task, task_queue
+from taskq.resources import batch, common, policy, schedule, task, task_queue, task_template
+from taskq.resources import parameters as written_parameters
 from taskq.resources.base import TIME_PATTERN
 
 PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
-    (task.TaskSpec, decision.TaskSpec, {"jobTemplate"}),
+    (task.TaskSpec, decision.TaskSpec, {"jobTemplate", "parameters"}),
+    (task_template.TaskTemplateSpec, decision.TemplateSpec, {"jobTemplate"}),
+    (written_parameters.Parameter, parameters.Given, set()),
+    (written_parameters.ValueFrom, parameters.ValueFrom, set()),
+    (written_parameters.KeyRef, parameters.KeyRef, set()),
+    (written_parameters.TemplateParameter, parameters.Parameter, set()),
     (task.TemplateRef, decision.TemplateRef, set()),
     (task.Cancellation, decision.Cancellation, set()),
     (batch.Batch, items.Batch, set()),
@@ -101,6 +107,7 @@ def _plain(value: Any) -> Any:
         (common.RuleAction, decision.RetryRule.__annotations__["action"]),
         (common.CancellationMode, decision.Cancellation.__annotations__["mode"]),
         (common.QueueState, decision.QueueSpec.__annotations__["state"]),
+        (common.ParameterType, parameters.Parameter.__annotations__["type"]),
         (common.Ordering, decision.QueueSpec.__annotations__["ordering"]),
         (common.PriorityOrder, decision.QueueSpec.__annotations__["priority_order"]),
         (common.Concurrency, when.ScheduleSpec.__annotations__["concurrency_policy"]),
