@@ -9,7 +9,7 @@ import random
 import sys
 
 from taskq import __version__
-from taskq.clock import SystemClock
+from taskq.clock import Clock, SystemClock
 from taskq.cluster import credentials
 from taskq.cluster.session import Session
 from taskq.controller import handlers
@@ -19,6 +19,9 @@ from taskq.observability import logs
 from taskq.observability.metrics import Metrics
 from taskq.observability.server import Server
 from taskq.settings import Settings, unknown_variables
+from taskq.web.access import REVIEWS
+from taskq.web.listener import Listener
+from taskq.web.why import Why
 
 logger = logging.getLogger("taskq")
 
@@ -50,7 +53,7 @@ async def serve(settings: Settings) -> int:
     session = Session(
         cluster,
         clock,
-        pool_limit=settings.api_connections + KINDS * len(settings.namespaces),
+        pool_limit=settings.api_connections + KINDS * len(settings.namespaces) + REVIEWS,
         inactivity_seconds=settings.watch_inactivity_seconds,
         observe=metrics.operator.api_request,
     )
@@ -60,11 +63,30 @@ async def serve(settings: Settings) -> int:
             settings.http_address, metrics, health={"dispatcher": operator.stuck}, ready={"caches": operator.unsynced}
         )
         await server.start()
+        listener = await _answer(operator, session, settings, clock) if settings.api_address else None
         logger.info("taskq-operator %s serves %s at %s", __version__, _scope(settings), session.server)
         try:
             return await _run_beside_kopf(operator, session, settings)
         finally:
             await server.stop()
+            if listener:
+                await listener.stop()
+
+
+async def _answer(operator: Operator, session: Session, settings: Settings, clock: Clock) -> Listener:
+    """Begin to say why Tasks wait."""
+    why = Why(
+        session,
+        operator.board,
+        operator.stores.tasks,
+        clock,
+        standing=operator.standing,
+        anonymous=settings.api_anonymous,
+        requests_per_second=settings.api_requests_per_second,
+    )
+    listener = Listener(settings, why.app())
+    await listener.start()
+    return listener
 
 
 async def _run_beside_kopf(operator: Operator, session: Session, settings: Settings) -> int:

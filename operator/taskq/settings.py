@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import ipaddress
 import os
 import re
 import secrets
@@ -58,9 +59,24 @@ def split_address(address: str) -> tuple[str | None, int]:
     return match["v6"] or match["host"] or None, int(match["port"])
 
 
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can connect to `host:port`."""
+    host = split_address(address)[0]
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _checked_address(address: str) -> str:
     split_address(address)
     return address
+
+
+def _checked_api_address(address: str) -> str:
+    return _checked_address(address) if address else ""
 
 
 def _names(value: Iterable[str] | str) -> tuple[str, ...]:
@@ -100,6 +116,7 @@ Identity = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,253}$")]
 CLUSTER = "Cluster"
 LOGS = "Logs"
 HTTP = "Probes and metrics"
+WEB = "Why is it pending: the JSON API"
 LEASE = "Leader election"
 LAUNCH = "Launching and reporting"
 API = "API client"
@@ -147,6 +164,25 @@ class Settings(BaseModel):
     metrics_max_schedules: int = _knob(HTTP, 500, 1, 10_000)
     """Schedules with metric series of their own; those above share the label `__other__`. Each has some ten
     series."""
+
+    api_address: Annotated[str, AfterValidator(_checked_api_address)] = _knob(WEB, "", allowed="host:port, or nothing")
+    """Where the JSON API answers that says why a Task waits (docs/how-to/why-pending.md). Empty is off.
+    Askers send their cluster token, so without a certificate only an address of this machine is taken, such as
+    127.0.0.1:8081, which `kubectl port-forward` reaches in a pod."""
+
+    api_tls_cert_file: str = _knob(WEB, "", allowed="a path")
+    """Certificate chain (PEM) for api_address, which may then be any address. Read again when it changes."""
+
+    api_tls_key_file: str = _knob(WEB, "", allowed="a path")
+    """Private key (PEM) of that certificate."""
+
+    api_anonymous: bool = _knob(WEB, False)
+    """Answer requests without a token, too. Only for an address of this machine, where everybody who can
+    connect may see everything: for a laptop. In a pod, whoever may port-forward could."""
+
+    api_requests_per_second: float = _knob(WEB, 20, 0.1, 1000)
+    """Requests answered in a second, on average; twice as many at once. Above it is 429. Each new asker costs
+    the API server two or three small reviews."""
 
     leader_election: bool = _knob(LEASE, True)
     """Act only while holding a Lease, also with one replica: a rolling update has two for a moment. False is
@@ -263,6 +299,23 @@ class Settings(BaseModel):
         if self.api_connections < connections:
             sum_ = f"launchers + status_writers + {SPARE_CONNECTIONS}"
             raise ValueError(_misfit("api_connections", f"at least {connections} ({sum_})", self))
+        return self
+
+    @model_validator(mode="after")
+    def _keep_tokens_private(self) -> Self:
+        """A bearer token must not cross a network in the clear, nor anybody be answered from afar without one."""
+        if not self.api_address:
+            return self
+        tls = bool(self.api_tls_cert_file)
+        if tls != bool(self.api_tls_key_file):
+            missing = "api_tls_key_file" if tls else "api_tls_cert_file"
+            raise ValueError(f"{say(missing)} must be given, too: a certificate and its key belong together")
+        local = is_loopback(self.api_address)
+        if not local and not tls:
+            text = "must be an address of this machine, such as 127.0.0.1:8081, unless api_tls_cert_file is given"
+            raise ValueError(f"{say('api_address')} {text}: askers send tokens; got {self.api_address}")
+        if self.api_anonymous and not local:
+            raise ValueError(f"{say('api_anonymous')} takes an api_address of this machine; got {self.api_address}")
         return self
 
     @classmethod

@@ -25,6 +25,11 @@ DEFAULTS = {
     "http_address": "127.0.0.1:8080",
     "metrics_max_queues": 500,
     "metrics_max_schedules": 500,
+    "api_address": "",
+    "api_tls_cert_file": "",
+    "api_tls_key_file": "",
+    "api_anonymous": False,
+    "api_requests_per_second": 20,
     "leader_election": True,
     "lease_name": "taskq-operator",
     "lease_duration_seconds": 8,
@@ -123,7 +128,7 @@ def test_every_setting_can_be_given_in_every_way(name, tmp_path):
     """Flag, variable and file take the same text to the same value."""
     value = DEFAULTS[name]
     text = ",".join(value) if isinstance(value, tuple) else str(value).lower()
-    text = {"": "x"}.get(text, text)
+    text = "127.0.0.1:8081" if name == "api_address" else text or "x"
     path = tmp_path / "taskq.yaml"
     path.write_text(f"{name}: {text!r}\n")
     by_flag = Settings.load([flag_of(name), text], {})
@@ -353,3 +358,31 @@ def test_every_setting_is_used():
     """A knob that turns nothing is a promise broken in silence."""
     code = "\n".join(p.read_text() for p in (ROOT / "operator").rglob("*.py") if p.name != "settings.py")
     assert not [name for name in Settings.model_fields if not re.search(rf"settings\.{name}\b", code)]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8081", "localhost:8081", "[::1]:8081", ""])
+def test_the_api_needs_no_certificate_on_this_machine(address: str) -> None:
+    """Tokens do not leave it."""
+    assert Settings.load(["--api-address", address], {}).api_address == address
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--api-address=:8081"], "--api-address"),
+        (["--api-address=10.0.0.1:8081"], "--api-address"),
+        (["--api-address=taskq.example:8081"], "--api-address"),
+        (["--api-address=127.0.0.1"], "--api-address"),
+        (["--api-address=:8081", "--api-tls-cert-file=x"], "--api-tls-key-file"),
+        (["--api-address=127.0.0.1:8081", "--api-tls-key-file=x"], "--api-tls-cert-file"),
+        (
+            ["--api-address=:8081", "--api-tls-cert-file=x", "--api-tls-key-file=x", "--api-anonymous"],
+            "--api-anonymous",
+        ),
+    ],
+)
+def test_tokens_never_cross_a_network_in_the_clear(
+    capsys: pytest.CaptureFixture[str], flags: list[str], named: str
+) -> None:
+    """The setting that is missing, or wrong, is named."""
+    assert named in refusal(capsys, *flags)

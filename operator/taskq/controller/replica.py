@@ -186,6 +186,15 @@ class Operator:
             self._leading = False
             self._metrics.operator.leader.set(0)
 
+    def standing(self) -> str | None:
+        """Why this replica does not know in which order Tasks start; None when it does."""
+        if self._leading:
+            return None
+        leader = self.lease.holder
+        if not leader or leader == self._settings.identity:
+            return "No replica leads at the moment; ask again in a few seconds"
+        return f"This replica stands by and keeps no order of Tasks; ask the leader, {leader}"
+
     def _may_write(self) -> bool:
         return not self._settings.leader_election or self.lease.may_write()
 
