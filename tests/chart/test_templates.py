@@ -357,3 +357,11 @@ def test_every_value_has_its_place_in_the_schema() -> None:
     open_ones = (".settings", ".resources", ".global")
     values = names(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))
     assert {n for n in values ^ known(schema) if not n.startswith(open_ones)} == set()
+
+
+def test_the_api_that_says_why_brings_the_right_to_ask_who_asks(render: Render) -> None:
+    """Tokens and rights are reviewed by the API server; without the setting the operator may not ask for that."""
+    assert not [obj for obj in render().all("ClusterRoleBinding") if obj["metadata"]["name"] == "taskq-reviews"]
+    binding = render(settings={"api_address": "127.0.0.1:8081"}, namespaces=["a"]).one("ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == "system:auth-delegator"
+    assert binding["subjects"][0]["name"] == "taskq"
