@@ -19,6 +19,7 @@ PAGES = (
     "docs/how-to/pause-and-drain.md",
     "docs/how-to/clean-up.md",
     "docs/how-to/batch.md",
+    "docs/how-to/dependencies.md",
 )
 """Pages whose commands are run as they stand, each in a namespace of its own."""
 

@@ -52,6 +52,14 @@ PLAYED = {
 COPIED: dict[str, dict[str, tuple[str, int, str]]] = {
     "hello.yaml": {"hello": ("Succeeded", 1, "Succeeded")},
     "batch.yaml": {"resize": ("Succeeded", 1, "Succeeded"), "import": ("Failed", 1, "RetriesExhausted")},
+    "chain.yaml": {
+        "extract": ("Succeeded", 1, "Succeeded"),
+        "count-lines": ("Succeeded", 1, "Succeeded"),
+        "count-words": ("Failed", 1, "RetriesExhausted"),
+        "publish": ("Cancelled", 0, "DependencyFailed"),
+        "tell-somebody": ("Succeeded", 1, "Succeeded"),
+        "tidy-up": ("Succeeded", 1, "Succeeded"),
+    },
     "result.yaml": {"adds-up": ("Succeeded", 1, "Succeeded")},
     "queue-defaults.yaml": {
         "plain": ("Succeeded", 2, "Succeeded"),

@@ -96,6 +96,53 @@ OF_A_TASK = (
         "unknown field",
     ),
 )
+OF_DEPENDENCIES = (
+    refused("depends-on-nothing", "Task", {"spec.dependsOn": []}, "spec.dependsOn", "at least 1 items"),
+    refused(
+        "depends-on-too-many",
+        "Task",
+        {"spec.dependsOn": [{"name": f"n{number}"} for number in range(51)]},
+        "spec.dependsOn",
+        "at most 50 items",
+    ),
+    refused("depends-on-no-name", "Task", {"spec.dependsOn": [{}]}, "spec.dependsOn[0].name", REQUIRED),
+    refused(
+        "depends-on-other-namespace",
+        "Task",
+        {"spec.dependsOn": [{"name": "other/one"}]},
+        "spec.dependsOn[0].name",
+        "should match",
+    ),
+    refused("depends-on-itself", "Task", {"spec.dependsOn": [{"name": "wrong"}]}, "spec.dependsOn", "wait for itself"),
+    refused(
+        "depends-on-twice",
+        "Task",
+        {"spec.dependsOn": [{"name": "n"}, {"name": "n", "condition": "Failed"}]},
+        "spec.dependsOn[1]",
+        "Duplicate value",
+    ),
+    refused(
+        "dependency-condition-word",
+        "Task",
+        {"spec.dependsOn": [{"name": "n", "condition": "Done"}]},
+        "spec.dependsOn[0].condition",
+        "Unsupported value",
+    ),
+    refused(
+        "dependency-failure-word",
+        "Task",
+        {"spec.dependsOn": [{"name": "n"}], "spec.onDependencyFailure": "Ignore"},
+        "spec.onDependencyFailure",
+        "Unsupported value",
+    ),
+    refused(
+        "dependency-failure-without-dependencies",
+        "Task",
+        {"spec.onDependencyFailure": "Run"},
+        "spec.onDependencyFailure",
+        "means nothing without dependsOn",
+    ),
+)
 OF_TIMES = (
     refused("not-before-word", "Task", {"spec.notBeforeTime": "tomorrow"}, "spec.notBeforeTime", "should match"),
     refused(
@@ -1126,6 +1173,17 @@ OF_A_CHANGE = (
         "batch-changed", "Task", {"spec.batch.completions": 8}, "spec.batch", "imm", {"spec.batch": {"completions": 9}}
     ),
     refused("batch-added", "Task", {"spec.batch.completions": 8}, "spec.batch", "immutable", {"spec.priority": 1}),
+    refused(
+        "depends-on-changed",
+        "Task",
+        {"spec.dependsOn": [{"name": "a", "condition": "Failed"}]},
+        "spec.dependsOn",
+        "immutable",
+        {"spec.dependsOn": [{"name": "a"}]},
+    ),
+    refused(
+        "depends-on-added", "Task", {"spec.dependsOn": [{"name": "a"}]}, "spec.dependsOn", "imm", {"spec.priority": 1}
+    ),
     refused("queue-name-changed", "Task", {"spec.queueName": "b"}, "spec.queueName", "imm", {"spec.queueName": "a"}),
     refused("queue-name-removed", "Task", {"spec.queueName": GONE}, "spec.queueName", "imm", {"spec.queueName": "a"}),
     refused("queue-name-added", "Task", {"spec.queueName": "b"}, "spec.queueName", "immutable", {"spec.priority": 1}),
@@ -1149,7 +1207,7 @@ OF_A_CHANGE = (
     ),
 )
 CREATIONS = (
-    *(*OF_A_TASK, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
+    *(*OF_A_TASK, *OF_DEPENDENCIES, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
     *(*OF_A_QUEUE, *OF_PARAMETERS, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
 )
 
@@ -1307,6 +1365,7 @@ CHANGES = (
     Change("job-template-mended", {}, {f"{POD}.containers": [{**CONTAINER, "image": "busybox:1"}]}),
     Change("cancelled", {}, {"spec.cancellation": {"mode": "IfPending"}}),
     Change("cancelled-harder", {"spec.cancellation": {}}, {"spec.cancellation": {"mode": "Immediate"}}),
+    Change("runs-anyway", {"spec.dependsOn": [{"name": "a"}]}, {"spec.onDependencyFailure": "Run"}),
     Change("resumed", {"spec.suspend": True}, {"spec.suspend": False}),
     Change("timeouts", {}, {"spec.timeouts": {"softSeconds": 5}}),
 )

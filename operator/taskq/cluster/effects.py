@@ -23,6 +23,7 @@ from taskq.domain.actions import (
     Action,
     FetchJob,
     FetchPods,
+    FetchTask,
     KillPods,
     Launch,
     StopJob,
@@ -368,7 +369,7 @@ class Effects:
 
     # --- Jobs and pods ---------------------------------------------------------------------------------------------
 
-    async def _ask(self, action: StopJob | KillPods | FetchPods | FetchJob) -> None:
+    async def _ask(self, action: StopJob | KillPods | FetchPods | FetchJob | FetchTask) -> None:
         failed = False
         try:
             if isinstance(action, StopJob):
@@ -377,8 +378,10 @@ class Effects:
                 await self._delete_pods(action.pods)
             elif isinstance(action, FetchPods):
                 await self._fetch_pods(action)
-            else:
+            elif isinstance(action, FetchJob):
                 await self._fetch_job(action)
+            else:
+                await self._look_for(action)
         except RequestError as error:
             logger.warning("%s failed, and is tried again: %s", type(action).__name__, error)
             failed = True
@@ -444,6 +447,16 @@ class Effects:
             self._stores.jobs.apply(job)
         else:
             self._board.job_missing(fetch)
+
+    async def _look_for(self, fetch: FetchTask) -> None:
+        """Read a Task that may have ended: then it is told to the board alone, since the watch would not remove it."""
+        path = f"{TASKS}/namespaces/{fetch.task.namespace}/tasks/{fetch.task.name}"
+        reply = await self._api.request("GET", path, timeout=self._timeout)
+        task = None if reply.status == 404 else self._decode_task(reply.checked().body)
+        if task and task.status.settled != "True":
+            self._stores.tasks.apply(task)
+        else:
+            self._board.task_found(fetch, task)
 
     async def _lose_job(self, key: Key) -> None:
         known = self._stores.jobs.get(key)

@@ -53,15 +53,20 @@ class Retention:
         clock: Clock,
         *,
         rules_of: Callable[[Key], QueueSpec],
+        is_needed: Callable[[Key, str], bool],
         may_write: Callable[[], bool],
         namespaces: tuple[str, ...],
         scan_seconds: float,
         chunk_size: int,
     ) -> None:
-        """``rules_of`` gives a queue's rules, for the Tasks that leave their time to live to it."""
+        """``rules_of`` gives a queue's rules, for the Tasks that leave their time to live to it.
+
+        ``is_needed`` says of a Task, by its name and uid, whether it must stay for now.
+        """
         self._api = api
         self._clock = clock
         self._rules_of = rules_of
+        self._is_needed = is_needed
         self._may_write = may_write
         self._paths = [f"{TASKS}/namespaces/{name}/tasks" for name in namespaces] or [f"{TASKS}/tasks"]
         self._scan_seconds = scan_seconds
@@ -124,7 +129,7 @@ class Retention:
                 return
 
     async def _clean_up(self) -> None:
-        while due := self._archive.take_due(self._clock.now(), REQUESTS_IN_FLIGHT):
+        while due := self._archive.take_due(self._clock.now(), REQUESTS_IN_FLIGHT, self._is_needed):
             await asyncio.gather(*(self._deal_with(one) for one in due))
 
     async def _deal_with(self, due: Due) -> None:

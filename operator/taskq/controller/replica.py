@@ -80,6 +80,7 @@ class Operator:
             api,
             clock,
             rules_of=self._rules_of,
+            is_needed=self.board.dependencies.is_needed,
             may_write=self._may_write,
             namespaces=settings.namespaces,
             scan_seconds=settings.retention_scan_seconds,

@@ -86,4 +86,10 @@ class FetchJob(msgspec.Struct, frozen=True):
     task_uid: str
 
 
-Action = Launch | WriteStatus | StopJob | KillPods | FetchPods | FetchJob
+class FetchTask(msgspec.Struct, frozen=True):
+    """Read a Task that others depend on, and that the watch, which leaves out what has ended, does not show."""
+
+    task: Key
+
+
+Action = Launch | WriteStatus | StopJob | KillPods | FetchPods | FetchJob | FetchTask

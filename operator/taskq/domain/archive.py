@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
 from taskq.domain import policy
 from taskq.domain.model import Key, QueueSpec, Task, seconds
+
+NEEDED_SECONDS = 5.0
+"""How often it is asked whether a Task that is over its time is needed by others still."""
 
 
 class Finished(NamedTuple):
@@ -67,6 +70,10 @@ def finished(task: Task, rules: QueueSpec) -> Finished:
     )
 
 
+def _never(_task: Key, _uid: str) -> bool:
+    return False
+
+
 class Archive:
     """All finished Tasks that are known."""
 
@@ -113,13 +120,16 @@ class Archive:
         """How many of a queue are kept, by phase."""
         return self._counts.get(queue, Counter())
 
-    def take_due(self, now: float, most: int) -> list[Due]:
-        """At most so many that are due; each is told once."""
+    def take_due(self, now: float, most: int, is_needed: Callable[[Key, str], bool] = _never) -> list[Due]:
+        """At most so many that are due; each is told once. What others need, by name and uid, is due later again."""
         due: list[Due] = []
         while self._due and self._due[0][0] <= now and len(due) < most:
             _, uid, result_only = heapq.heappop(self._due)
-            if uid in self._known:
-                due.append(Due(self._known[uid], result_only))
+            known = self._known.get(uid)
+            if known and is_needed(known.task, uid):
+                heapq.heappush(self._due, (now + NEEDED_SECONDS, uid, result_only))
+            elif known:
+                due.append(Due(known, result_only))
         return due
 
     def next_due(self) -> float | None:

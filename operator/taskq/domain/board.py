@@ -15,12 +15,13 @@ from math import inf
 from typing import NamedTuple
 
 from taskq.domain import cancelling, lifecycle, policy
-from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Launch, StopJob, WriteStatus
+from taskq.domain.actions import Action, FetchJob, FetchPods, FetchTask, KillPods, Launch, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
-from taskq.domain.entry import Busy, Entry, Ghost, Holder
+from taskq.domain.dependencies import Dependencies
+from taskq.domain.entry import Busy, Entry, Ghost, Holder, job_of, queue_of, state_of
 from taskq.domain.jobspec import job_key, lane_of
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
-from taskq.domain.model import JOB_LABEL, NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template, seconds
+from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template, seconds
 from taskq.domain.pace import Span
 from taskq.domain.pods import Pods
 from taskq.domain.queue_state import QueueState
@@ -77,6 +78,7 @@ class Board:
         self.entries: dict[str, Entry] = {}
         self.queues = Queues(cluster_limit=limits.cluster_limit)
         self.templates = Registry()
+        self.dependencies = Dependencies()
         self._jobs: dict[Key, Job] = {}
         self._pods = Pods()
         self._ghosts: dict[Key, Ghost] = {}
@@ -94,6 +96,7 @@ class Board:
 
     def on_task(self, old: Task | None, new: Task | None) -> None:
         """A Task appeared, changed or left; a Task made anew under the same name is another one."""
+        self._dirty.update(dict.fromkeys(sorted(self.dependencies.on_task(old, new))))
         if old and (new is None or new.metadata.uid != old.metadata.uid):
             self._forget(old)
         if new is None:
@@ -118,12 +121,12 @@ class Board:
         if new is None:
             self._jobs.pop(key, None)
             if self._is_missed(job):
-                ghost = Ghost(_queue_of(job), job.metadata.controller_uid, job.metadata.uid, told_gone=True)
+                ghost = Ghost(queue_of(job), job.metadata.controller_uid, job.metadata.uid, told_gone=True)
                 self._haunt(key, ghost)
         else:
             self._jobs[key] = new
             self._ghosts.pop(key, None)
-            queue = _queue_of(new)
+            queue = queue_of(new)
             if old is None and queue and key not in self._asked_for:
                 self.queues.note_start(queue, new.metadata.created)
         self._recount_slot(key)
@@ -134,7 +137,7 @@ class Board:
         pod = new or old
         if pod is None:
             return
-        key = _job_of(pod)
+        key = job_of(pod)
         if new is None:
             self._pods.discard(key, pod.metadata.uid)
             self._remember(key, pod)
@@ -195,6 +198,7 @@ class Board:
             if not ghost.asked:
                 ghost.asked = True
                 self._asks.append(FetchPods(key, ghost.job_uid, ghost.task_uid, which="alive"))
+        self._asks.extend(self.dependencies.take_fetches(now))
         if self._ghosts and self._ghost_poll is None:
             self._ghost_poll = now + _GHOST_POLL_SECONDS
 
@@ -234,12 +238,13 @@ class Board:
             queue_exists=state.queue is not None or implicit,
             parent=parent.queue if parent else None,
             template_fault=entry.template_fault,
+            dependencies=None if job else self.dependencies.standing(task),
             job=job,
             job_gone=entry.gone_job == key,
             job_leaving=key in self._ghosts,
             pods=self._pods.all_of(key) if job and job.finished else self._pods.of(key),
             pods_fetched=job is not None and entry.pods_fetched_for == job.metadata.uid,
-            last_pod=entry.last_pod if entry.last_pod and _job_of(entry.last_pod) == key else None,
+            last_pod=entry.last_pod if entry.last_pod and job_of(entry.last_pod) == key else None,
             launching=Busy.LAUNCH in entry.busy and job is None,
             refusal=entry.refusal,
             running_after=self.limits.running_after,
@@ -254,7 +259,7 @@ class Board:
             self.queues.feed(state)
         else:
             state.withdraw(uid)
-        after = _state(task, decision.stage)
+        after = state_of(task, decision.stage)
         state.count(entry.state, after)
         state.explain(entry.waits_for, decision.waits_for)
         may_start = after == "pending" and decision.waits_for != Reason.NOT_DUE
@@ -292,7 +297,8 @@ class Board:
 
     def _next_wake(self) -> float | None:
         times = [self._timers[0][0]] if self._timers else []
-        times += [time for time in (self._ghost_poll, self.queues.next_wake()) if time is not None]
+        others = (self._ghost_poll, self.queues.next_wake(), self.dependencies.next_wake())
+        times += [time for time in others if time is not None]
         return min(times, default=None)
 
     # --- how the effects went --------------------------------------------------------------------------------------
@@ -339,6 +345,9 @@ class Board:
 
     def asked(self, action: Action, now: float, *, failed: bool) -> None:
         """A stop, kill or fetch is over; what it showed has been fed."""
+        if isinstance(action, FetchTask):
+            self.dependencies.asked(action, now)
+            return
         busy = _BUSY_WITH[type(action)]
         uid = getattr(action, "task_uid", "")
         entry = self._done(uid, busy)
@@ -353,6 +362,10 @@ class Board:
             del self._dirty[uid]
             entry.wake_at = now + _WRITE_RETRY_SECONDS
             heapq.heappush(self._timers, (entry.wake_at, uid))
+
+    def task_found(self, action: FetchTask, task: Task | None) -> None:
+        """A Task that others depend on has ended, or is not there."""
+        self._dirty.update(dict.fromkeys(sorted(self.dependencies.found(action, task))))
 
     def job_missing(self, action: FetchJob) -> None:
         """The API server has no such Job, though its Task's status says that it was started."""
@@ -372,7 +385,7 @@ class Board:
 
     def queue_of(self, job: Job) -> QueueState | None:
         """The queue that a Job belongs to."""
-        key = _queue_of(job)
+        key = queue_of(job)
         return self.queues.find(key) if key else None
 
     # --- what is asked of it ---------------------------------------------------------------------------------------
@@ -407,7 +420,7 @@ class Board:
     def spans(self, queue: Key) -> Iterator[Span]:
         """When the known Jobs of a queue ran."""
         for job in self._jobs.values():
-            if _queue_of(job) == queue:
+            if queue_of(job) == queue:
                 end = job.finished
                 time = end.last_transition_time if end else None
                 yield Span(job.metadata.created, seconds(time) if time else None)
@@ -467,7 +480,7 @@ class Board:
             return None
         key = job_key(task)
         job = self._jobs.get(key)
-        queue = _queue_of(job) if job and job.metadata.controller_uid == task.metadata.uid else self._asked_for.get(key)
+        queue = queue_of(job) if job and job.metadata.controller_uid == task.metadata.uid else self._asked_for.get(key)
         return queue.name if queue else None
 
     def _is_missed(self, job: Job) -> bool:
@@ -498,7 +511,7 @@ class Board:
             return
         job, ghost = self._jobs.get(key), self._ghosts.get(key)
         if job:
-            queue, occupied = _queue_of(job), not quiescent(job, self._pods.of(key))
+            queue, occupied = queue_of(job), not quiescent(job, self._pods.of(key))
         elif ghost:
             queue = ghost.queue
             occupied = not ghost.confirmed or self._pods.any_alive(key)
@@ -522,22 +535,3 @@ class Board:
         elif not ghost.told_gone:  # pods were all that was seen of it: their Task has waited for them without a word
             waiting = (uid for uid, entry in self.entries.items() if job_key(entry.task) == key)
             self._dirty.update(dict.fromkeys(waiting))
-
-
-def _queue_of(job: Job) -> Key | None:
-    name = job.metadata.labels.get(LABEL_QUEUE)
-    return Key(job.metadata.namespace, name) if name else None
-
-
-def _job_of(pod: Pod) -> Key:
-    return Key(pod.metadata.namespace, pod.metadata.labels.get(JOB_LABEL, ""))
-
-
-def _state(task: Task, stage: Stage) -> str:
-    if stage is Stage.ENDED:
-        return ""
-    if stage in (Stage.LAUNCHING, Stage.RUNNING):
-        return "running"
-    if task.settled_attempt:
-        return "retrying"
-    return "held" if task.spec.suspend else "pending"

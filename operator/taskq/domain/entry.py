@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from taskq.domain.admission import Fault, Refusal
 from taskq.domain.lifecycle import Stage
-from taskq.domain.model import Key, Lane, Pod, Task
+from taskq.domain.model import JOB_LABEL, Job, Key, Lane, Pod, Task
+from taskq.resources.common import LABEL_QUEUE
 
 
 class Busy(IntFlag):
@@ -84,3 +85,25 @@ class Holder(NamedTuple):
     """Epoch seconds; 0 for a Job of which only pods are left, infinite for one that is being asked for."""
     task: str
     """Its name; empty when it is not known."""
+
+
+def queue_of(job: Job) -> Key | None:
+    """The queue in which a Job holds a place."""
+    name = job.metadata.labels.get(LABEL_QUEUE)
+    return Key(job.metadata.namespace, name) if name else None
+
+
+def job_of(pod: Pod) -> Key:
+    """The Job that a pod belongs to."""
+    return Key(pod.metadata.namespace, pod.metadata.labels.get(JOB_LABEL, ""))
+
+
+def state_of(task: Task, stage: Stage) -> str:
+    """What a Task counts as in its queue's figures; empty once it has ended."""
+    if stage is Stage.ENDED:
+        return ""
+    if stage in (Stage.LAUNCHING, Stage.RUNNING):
+        return "running"
+    if task.settled_attempt:
+        return "retrying"
+    return "held" if task.spec.suspend else "pending"

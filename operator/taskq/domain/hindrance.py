@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from taskq.domain import policy
+from taskq.domain import dependencies, policy
 from taskq.domain.lifecycle import View, fault_of
 from taskq.domain.model import Task, stamp
 from taskq.domain.reasons import Reason, message
@@ -24,6 +24,12 @@ def hindrance(view: View, now: float) -> Why | None:
     task = view.task
     if task.defect:
         return Why(Reason.INVALID_TASK, message(Reason.INVALID_TASK, message=task.defect))
+    waits = view.dependencies.waits if view.dependencies else ()
+    if view.dependencies and waits:
+        fault, _ = dependencies.fault_of(task, view.dependencies, now)
+        names = dependencies.in_words(waits)
+        unfinished = Reason.DEPENDENCY_UNFINISHED
+        return Why(*(fault or (unfinished, message(unfinished, names=names))))
     if task.spec.suspend:
         return Why(Reason.SUSPENDED, message(Reason.SUSPENDED))
     due = policy.due_time(task)

@@ -18,15 +18,16 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from taskq.domain import batch, cancelling, policy, retry, status
+from taskq.domain import batch, cancelling, dependencies, policy, retry, status
 from taskq.domain import outcome as outcomes
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
 from taskq.domain.admission import Fault, Refusal, why_blocked
+from taskq.domain.dependencies import Standing
 from taskq.domain.jobspec import job_key
 from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task
 from taskq.domain.ordering import Place, rank
 from taskq.domain.outcome import Outcome
-from taskq.domain.reasons import Reason, message
+from taskq.domain.reasons import Reason, enumerated, message
 from taskq.resources.common import STOP_REASON_ANNOTATION
 
 REPORT_SECONDS = 5
@@ -60,6 +61,8 @@ class View(NamedTuple):
     """The queue whose state binds this one."""
     template_fault: Fault | None = None
     """What is wrong with its template, or with its parameters for it."""
+    dependencies: Standing | None = None
+    """Of a Task that has not started and has some."""
     job: Job | None = None
     """The Job of the current attempt."""
     job_leaving: bool = False
@@ -148,6 +151,9 @@ def _queue(view: View, now: float) -> Decision:
     if no_time_left is not None and now >= no_time_left:
         return _run_out(view, now)
     expiry = _earliest(expiry, no_time_left)
+    waiting = _depend(view, view.dependencies, expiry, now) if view.dependencies else None
+    if waiting:
+        return waiting
     if task.spec.suspend:
         return _wait(view, now, None, wake_at=expiry, waits_for=Reason.SUSPENDED)
     due = policy.due_time(task)
@@ -176,6 +182,26 @@ def fault_of(view: View, now: float) -> tuple[Fault | None, float | None]:
         refusal=view.refusal,
         now=now,
     )
+
+
+def _depend(view: View, on: Standing, expiry: float | None, now: float) -> Decision | None:
+    """A Task whose dependencies keep it from starting, or have something to record; None when all is done."""
+    task = view.task
+    record: status.Patch = {}
+    if on.is_news:
+        record["dependencies"] = [msgspec.structs.asdict(outcome) for outcome in on.ended]
+    if on.failed and task.spec.on_dependency_failure == "Cancel":
+        wanted, outcome = on.failed
+        facts = {"name": wanted.name, "phase": outcome.phase, "condition": wanted.condition}
+        text = message(Reason.DEPENDENCY_FAILED, **facts)
+        return _end(view, "Cancelled", Reason.DEPENDENCY_FAILED, text, now, record)
+    fault, again = dependencies.fault_of(task, on, now)
+    waiting = _wait(view, now, fault, _earliest(again, expiry), Reason.DEPENDENCY_UNFINISHED)
+    if record:
+        note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
+        patch = status.waiting(task, view.rules, fault, now) | record
+        return waiting._replace(actions=(_write(task, patch, note),))
+    return waiting if on.waits else None
 
 
 def _keeps_its_place(view: View, fault: Fault) -> bool:
@@ -217,9 +243,16 @@ def _expire(view: View, now: float) -> Decision:
         Reason.STARTING_DEADLINE_EXCEEDED,
         limit=rules.task_defaults.starting_deadline_seconds if own is None else own,
         since="its creation" if task.spec.not_before_time is None else "spec.notBeforeTime",
-        queue=task.queue.name,
+        cause=_what_held_it(view),
     )
     return _end(view, "Expired", Reason.STARTING_DEADLINE_EXCEEDED, text, now)
+
+
+def _what_held_it(view: View) -> str:
+    waits = view.dependencies.waits if view.dependencies else ()
+    if waits:
+        return f"it waited for {enumerated([wait.name for wait in waits])} (spec.dependsOn)"
+    return f"its queue {view.task.queue.name} had no room, or held it"
 
 
 def _run_out(view: View, now: float) -> Decision:
@@ -389,9 +422,9 @@ def _settle_failure(view: View, job_name: str, outcome: Outcome, launched: float
     return Decision(Stage.ENDED, (_write(task, patch, msgspec.structs.replace(note, message=text)),))
 
 
-def _end(view: View, phase: str, reason: str, text: str, now: float) -> Decision:
-    """End a Task that has no attempt to settle."""
-    patch = status.ended(view.task, view.rules, phase, reason, text, now)
+def _end(view: View, phase: str, reason: str, text: str, now: float, also: status.Patch | None = None) -> Decision:
+    """End a Task that has no attempt to settle; ``also`` is written with it."""
+    patch = status.ended(view.task, view.rules, phase, reason, text, now) | (also or {})
     note = Note(reason=reason, message=text, warning=phase != "Cancelled", result=phase.lower())
     return Decision(Stage.ENDED, (_write(view.task, patch, note),))
 

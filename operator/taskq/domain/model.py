@@ -194,6 +194,13 @@ class TemplateRef(_Value, frozen=True):
     name: str
 
 
+class Dependency(_Value, frozen=True):
+    """A Task that another one waits for."""
+
+    name: str
+    condition: Literal["Succeeded", "Failed", "Finished"] = "Succeeded"
+
+
 class TaskSpec(_Facts):
     """What the user asked for, but for the Job itself, which is read from the raw manifest at launch."""
 
@@ -209,6 +216,8 @@ class TaskSpec(_Facts):
     batch: Batch | None = None
     ttl: Ttl | None = None
     cancellation: Cancellation | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    on_dependency_failure: Literal["Cancel", "Run"] = "Cancel"
 
 
 class Attempt(_Facts):
@@ -222,6 +231,14 @@ class Attempt(_Facts):
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
+
+
+class DependencyOutcome(_Value, frozen=True):
+    """How a dependency ended, and which Task of that name it was."""
+
+    name: str
+    uid: str = ""
+    phase: str = ""
 
 
 class TaskStatus(_Facts):
@@ -243,6 +260,7 @@ class TaskStatus(_Facts):
     dead_letter: str = ""
     progress: Progress | None = None
     attempts: tuple[Attempt, ...] = ()
+    dependencies: tuple[DependencyOutcome, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
 

@@ -32,12 +32,14 @@ class Reason(StrEnum):
     CANCELLED = "Cancelled"
     PURGED = "Purged"
     STARTING_DEADLINE_EXCEEDED = "StartingDeadlineExceeded"
+    DEPENDENCY_FAILED = "DependencyFailed"
     # Where a Task stands
     STARTED = "Started"
     BACKING_OFF = "BackingOff"
     WAITING = "Waiting"
     # What it waits for when nothing is wrong: the queue's figures name these, no status does
     NOT_DUE = "NotDue"
+    DEPENDENCY_UNFINISHED = "DependencyUnfinished"
     QUEUE_PAUSED = "QueuePaused"
     DRY_RUN = "DryRun"
     PENDING_LIMIT = "PendingLimit"
@@ -69,6 +71,8 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden"
     JOB_NAME_TAKEN = "JobNameTaken"
     INVALID_TASK = "InvalidTask"
+    DEPENDENCY_NOT_FOUND = "DependencyNotFound"
+    DEPENDENCY_CYCLE = "DependencyCycle"
     # Why a started one does not run
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
@@ -97,9 +101,27 @@ STALLING = frozenset(
         Reason.FORBIDDEN,
         Reason.JOB_NAME_TAKEN,
         Reason.INVALID_TASK,
+        Reason.DEPENDENCY_CYCLE,
     }
 )
 """Faults that wait for a person: they set ``Stalled`` beside ``Admitted=False``, so that GitOps tools report them."""
+
+_ENDS_SHOWN = 6
+_NAMES_SHOWN = 10
+
+
+def enumerated(names: list[str]) -> str:
+    """Names one after the other; of many, the first."""
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def shortened(path: tuple[str, ...]) -> str:
+    """A way from name to name; of a long one, its ends."""
+    if len(path) > 2 * _ENDS_SHOWN:
+        path = (*path[:_ENDS_SHOWN], f"({len(path) - 2 * _ENDS_SHOWN} more)", *path[-_ENDS_SHOWN:])
+    return " → ".join(path)
+
 
 MESSAGES: dict[str, str] = {
     Reason.SUCCEEDED: "Attempt {attempt} succeeded",
@@ -109,7 +131,7 @@ MESSAGES: dict[str, str] = {
     Reason.TOTAL_TIMEOUT: "All attempts together took longer than timeouts.totalSeconds ({limit}); the last one, {attempt}, ended as {reason}: {message}",
     Reason.CANCELLED: "Cancelled by {who}",
     Reason.PURGED: "Waited in queue {queue} when it was purged (annotation taskq.dev/purge of the TaskQueue, {time})",
-    Reason.STARTING_DEADLINE_EXCEEDED: "Not started within {limit} s of {since} (spec.startingDeadlineSeconds): its queue {queue} had no room, or held it",
+    Reason.STARTING_DEADLINE_EXCEEDED: "Not started within {limit} s of {since} (spec.startingDeadlineSeconds): {cause}",
     Reason.STARTED: "Attempt {attempt} runs as Job {job}",
     Reason.BACKING_OFF: "Attempt {attempt} ended as {reason}; the next one is due at {due}",
     Reason.WAITING: "Waits in queue {queue}",
@@ -123,6 +145,10 @@ MESSAGES: dict[str, str] = {
     Reason.TEMPLATE_NOT_FOUND: "spec.templateRef.name: this namespace has no TaskTemplate named {template}",
     Reason.INVALID_TEMPLATE: "spec.templateRef.name: TaskTemplate {template} can't be used until it is mended: {message}",
     Reason.INVALID_PARAMETERS: "{message}",
+    Reason.DEPENDENCY_FAILED: "spec.dependsOn: Task {name} ended as {phase}, and this one waited for it to end as {condition} (spec.onDependencyFailure: Run would start it anyway)",
+    Reason.DEPENDENCY_UNFINISHED: "spec.dependsOn: waits until {names}",
+    Reason.DEPENDENCY_NOT_FOUND: "spec.dependsOn: this namespace has no Task named {names}; this one waits until there is (not created yet, deleted before it ended, or misspelt)",
+    Reason.DEPENDENCY_CYCLE: "spec.dependsOn: these Tasks wait for each other: {path}; delete one of them and create it anew without that dependency",
     Reason.JOB_REFUSED: "{field}: the Job is refused: {message}",
     Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",
     Reason.FORBIDDEN: "The Job is refused, by an admission policy or by missing rights of the operator, and is tried again: {message}",

@@ -13,6 +13,9 @@ from taskq.domain.reasons import Reason
 NOT_IN_ORDER = (
     Reason.SUSPENDED,
     Reason.NOT_DUE,
+    Reason.DEPENDENCY_UNFINISHED,
+    Reason.DEPENDENCY_NOT_FOUND,
+    Reason.DEPENDENCY_CYCLE,
     Reason.BACKING_OFF,
     Reason.QUEUE_NOT_FOUND,
     Reason.QUEUE_CLOSED,

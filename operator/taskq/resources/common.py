@@ -61,6 +61,8 @@ MAX_BATCH_PARALLELISM = 1_000
 MAX_RETRIES_PER_INDEX = 100
 MAX_INDEXES_LENGTH = 1_024
 """Characters of a list of indexes that are kept."""
+MAX_DEPENDENCIES = 50
+"""Of one Task; a Task that gathers more than these can wait for others that gather them."""
 MIN_HARD_SECONDS = 2
 """A pod's deadline is whole seconds and at least one, and the grace after it is at least one more."""
 
@@ -192,6 +194,21 @@ class CancellationMode(StrEnum):
     IF_PENDING = "IfPending"
     GRACEFUL = "Graceful"
     IMMEDIATE = "Immediate"
+
+
+class DependencyCondition(StrEnum):
+    """How a dependency must end."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    FINISHED = "Finished"
+
+
+class DependencyFailure(StrEnum):
+    """What becomes of a Task when a dependency did not end as asked."""
+
+    CANCEL = "Cancel"
+    RUN = "Run"
 
 
 class QueueState(StrEnum):

@@ -28,6 +28,7 @@ from taskq.resources.common import (
     DEFAULT_QUEUE,
     LABEL_TASK,
     MAX_ATTEMPTS_KEPT,
+    MAX_DEPENDENCIES,
     MAX_IGNORED_ATTEMPTS,
     MAX_MESSAGE_LENGTH,
     MAX_NAME_LENGTH,
@@ -35,6 +36,8 @@ from taskq.resources.common import (
     TERMINAL_PHASES,
     UNOBSERVED_GENERATION,
     CancellationMode,
+    DependencyCondition,
+    DependencyFailure,
     Phase,
 )
 from taskq.resources.job_template import JobTemplate
@@ -76,11 +79,17 @@ FIELD_RULES = (
         "parameters must not be set without templateRef: it is a TaskTemplate that says which there are",
         path=".parameters",
     ),
+    forbidden(
+        "!has(self.onDependencyFailure) || has(self.dependsOn)",
+        "onDependencyFailure means nothing without dependsOn; remove it, or name the Tasks to wait for in dependsOn",
+        path=".onDependencyFailure",
+    ),
 )
 TRANSITION_RULES = (
     unchanged("queueName", "queueName is immutable; create a new Task in the other queue"),
     unchanged("templateRef", "templateRef is immutable; create a new Task from the other template"),
     unchanged("batch", "batch is immutable; create a new Task with the other items"),
+    unchanged("dependsOn", "dependsOn is immutable; create a new Task with other dependencies"),
     forbidden(
         "!has(oldSelf.cancellation) || has(self.cancellation)",
         "cancellation cannot be withdrawn; create a new Task",
@@ -95,6 +104,11 @@ ROOT_RULES = (
     rule(
         f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
         f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as it becomes the label {LABEL_TASK}",
+    ),
+    forbidden(
+        "!has(self.spec.dependsOn) || self.spec.dependsOn.all(one, one.name != self.metadata.name)",
+        "a Task cannot wait for itself; name other Tasks in dependsOn",
+        path=".spec.dependsOn",
     ),
     forbidden(
         f"!({_ENDED}) || self.spec == oldSelf.spec",
@@ -128,6 +142,24 @@ class Cancellation(Model):
         ),
     ] = CancellationMode.GRACEFUL
     reason: Annotated[Text | None, Field(description="Why, for people; it ends up in the Task's conditions.")] = None
+
+
+class Dependency(Model):
+    """A Task of the same namespace to wait for."""
+
+    name: Annotated[
+        LabelName,
+        Field(description="Name of a Task in the same namespace. It may be created later than the Task that waits."),
+    ]
+    condition: Annotated[
+        DependencyCondition,
+        Field(
+            description=(
+                "How it must end: Succeeded (the default); Failed, which includes Cancelled and Expired; or "
+                "Finished, that is anyhow."
+            )
+        ),
+    ] = DependencyCondition.SUCCEEDED
 
 
 class TaskFields(Model):
@@ -191,6 +223,27 @@ class TaskFields(Model):
             description=(
                 "End the Task as Expired when no attempt has started within so many seconds of its "
                 "creation or, when later, its notBeforeTime. No limit by default."
+            )
+        ),
+    ] = None
+    depends_on: Annotated[
+        list[Dependency] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_DEPENDENCIES,
+            description=(
+                f"Wait until these Tasks have ended, at most {MAX_DEPENDENCIES}. How each ended is recorded in "
+                "status.dependencies; from then on, a new Task of the same name changes nothing. Immutable."
+            ),
+            json_schema_extra=list_map("name"),
+        ),
+    ] = None
+    on_dependency_failure: Annotated[
+        DependencyFailure | None,
+        Field(
+            description=(
+                "What to do when a dependency ended so that its condition can't hold any more. Cancel (the "
+                "default) ends this Task at once as Cancelled; Run starts it once all dependencies have ended."
             )
         ),
     ] = None
@@ -258,6 +311,14 @@ class Attempt(Model):
     ] = None
 
 
+class DependencyOutcome(Model):
+    """A dependency that has ended."""
+
+    name: Annotated[ObjectName, Field(description="Its name.")]
+    uid: Annotated[ObjectName, Field(description="Its uid: which Task of that name it was.")]
+    phase: Annotated[Phase, Field(description="How it ended.")]
+
+
 class TaskStatus(Status):
     """What became of the Task."""
 
@@ -314,6 +375,14 @@ class TaskStatus(Status):
             max_length=MAX_ATTEMPTS_KEPT,
             description=f"The latest {MAX_ATTEMPTS_KEPT} attempts that ended, oldest first.",
             json_schema_extra=list_map("number"),
+        ),
+    ] = None
+    dependencies: Annotated[
+        list[DependencyOutcome] | None,
+        Field(
+            max_length=MAX_DEPENDENCIES,
+            description="The dependencies that have ended, and how.",
+            json_schema_extra=list_map("name"),
         ),
     ] = None
 

@@ -322,3 +322,17 @@ def test_listed_objects_give_the_operators_answer() -> None:
     )
     assert explain(listed, desk.tasks["last"], T0 + 1) == desk.why("last")
     assert explain_queue(listed, Key("shop", "default"), T0 + 1) == desk.why_queue()
+
+
+def test_who_waits_for_others_is_told_for_whom() -> None:
+    """And who waits in a circle, or for a name that nobody has, hears that instead."""
+    desk = Desk(make_queue())
+    links = [{"name": "runs"}, {"name": "fails", "condition": "Failed"}]
+    desk.show(make_task("runs"), make_task("fails"), make_task("waits", dependsOn=links))
+    desk.show(make_task("a", dependsOn=[{"name": "b"}]), make_task("b", dependsOn=[{"name": "a"}]))
+    desk.run()
+    why = desk.why("waits")
+    assert why.reason == "DependencyUnfinished"
+    assert "spec.dependsOn: waits until runs has succeeded, fails has failed" in why.message
+    assert desk.why("a").reason == "DependencyCycle"
+    assert "a → b → a" in desk.why("b").message

@@ -60,3 +60,10 @@ def test_no_more_is_taken_than_there_is_room_for() -> None:
     assert not list(queue.take_urgent(0))
     assert [w.uid for w in queue.take_urgent(2)] == ["a", "b"]
     assert [w.uid for w in queue.take_urgent(2)] == ["c"]
+
+
+def test_what_is_only_for_the_record_makes_way_for_what_changes_something() -> None:
+    """Ten thousand Tasks that waited for the same one write down how it ended: no end of another waits for that."""
+    queue = queue_of(write("a", "Pending"), write("b", "Pending"), write("c", "Succeeded"))
+    assert [w.uid for w in queue.take_urgent(2)] == ["c", "a"]
+    assert [w.uid for w in queue.take_urgent(2)] == ["b"]

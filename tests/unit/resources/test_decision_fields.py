@@ -26,6 +26,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task.TemplateRef, decision.TemplateRef, set()),
     (task.Cancellation, decision.Cancellation, set()),
     (batch.Batch, items.Batch, set()),
+    (task.Dependency, decision.Dependency, set()),
     (policy.Timeouts, decision.Timeouts, set()),
     (policy.Backoff, decision.Backoff, set()),
     (policy.RetryPolicy, decision.RetryPolicy, set()),
@@ -50,6 +51,7 @@ WRITTEN = [
     (task.TaskStatus, decision.TaskStatus),
     (task.Attempt, decision.Attempt),
     (batch.Progress, items.Progress),
+    (task.DependencyOutcome, decision.DependencyOutcome),
     (task_queue.TaskQueueStatus, decision.QueueStatus),
 ]
 
@@ -106,6 +108,8 @@ def _plain(value: Any) -> Any:
         (common.BackoffType, decision.Backoff.__annotations__["type"]),
         (common.RuleAction, decision.RetryRule.__annotations__["action"]),
         (common.CancellationMode, decision.Cancellation.__annotations__["mode"]),
+        (common.DependencyCondition, decision.Dependency.__annotations__["condition"]),
+        (common.DependencyFailure, decision.TaskSpec.__annotations__["on_dependency_failure"]),
         (common.QueueState, decision.QueueSpec.__annotations__["state"]),
         (common.ParameterType, parameters.Parameter.__annotations__["type"]),
         (common.Ordering, decision.QueueSpec.__annotations__["ordering"]),
