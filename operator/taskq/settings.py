@@ -253,6 +253,14 @@ class Settings(BaseModel):
     """Kubernetes Events written at most; more are dropped. Events tell the story, the status is the record.
     0 writes none."""
 
+    webhooks_file: str = _knob(LAUNCH, "")
+    """Path of a YAML file with the webhooks that Tasks may name in onSuccess and onFailure, read again when it
+    changes. Empty means none. See docs/how-to/after-it-ends.md."""
+
+    hook_backoff_seconds: float = _knob(LAUNCH, 10, 0.1, 100)
+    """Wait before a hook (a webhook, or a Task that is refused) is tried a second time; each further wait is three
+    times as long, and the fifth try is the last. 10 s make seven minutes: a receiver may be rolled out meanwhile."""
+
     shutdown_grace_seconds: float = _knob(LAUNCH, 10, 0, 600)
     """Time after SIGTERM for requests in flight and waiting status writes, before the Lease is released.
     Below the pod's terminationGracePeriodSeconds, which is 30 unless set."""

@@ -1168,7 +1168,110 @@ OF_A_BATCH = (
         }.items()
     ),
 )
+PARENT = {"name": "before", "uid": "1234"}
+OF_HOOKS = (
+    refused("hooks-unknown-field", "Task", {"spec.onSuccess": {"jobs": []}}, "spec.onSuccess.jobs", "unknown field"),
+    refused("hooks-after-a-word", "Task", {"spec.onFailure": "mail"}, "spec.onFailure", "must be of type object"),
+    refused(
+        "hook-tasks-too-many",
+        "Task",
+        {"spec.onSuccess": {"tasks": [{"templateRef": {"name": "t"}}] * 11}},
+        "spec.onSuccess.tasks",
+        "must have at most 10 items",
+    ),
+    refused(
+        "hook-task-without-template",
+        "Task",
+        {"spec.onSuccess": {"tasks": [{"queueName": "q"}]}},
+        "spec.onSuccess.tasks[0].templateRef",
+        REQUIRED,
+    ),
+    refused(
+        "hook-task-template-without-name",
+        "Task",
+        {"spec.onSuccess": {"tasks": [{"templateRef": {}}]}},
+        "spec.onSuccess.tasks[0].templateRef.name",
+        REQUIRED,
+    ),
+    refused(
+        "hook-task-job",
+        "Task",
+        {"spec.onSuccess": {"tasks": [{"templateRef": {"name": "t"}, "jobTemplate": JOB_TEMPLATE}]}},
+        "spec.onSuccess.tasks[0].jobTemplate",
+        "unknown field",
+    ),
+    refused(
+        "hook-task-queue-uppercase",
+        "Task",
+        {"spec.onSuccess": {"tasks": [{"templateRef": {"name": "t"}, "queueName": "Q"}]}},
+        "spec.onSuccess.tasks[0].queueName",
+        "should match",
+    ),
+    refused(
+        "hook-task-priority-too-high",
+        "Task",
+        {"spec.onSuccess": {"tasks": [{"templateRef": {"name": "t"}, "priority": 1_000_001}]}},
+        "spec.onSuccess.tasks[0].priority",
+        AT_MOST.format(1_000_000),
+    ),
+    refused(
+        "hook-webhook-twice",
+        "Task",
+        {"spec.onSuccess": {"webhooks": [{"name": "pager"}] * 2}},
+        "spec.onSuccess.webhooks[1]",
+        "Duplicate",
+    ),
+    refused(
+        "hook-webhook-address",
+        "Task",
+        {"spec.onSuccess": {"webhooks": [{"name": "https://example.com"}]}},
+        "spec.onSuccess.webhooks[0].name",
+        "should match",
+    ),
+    refused("parent-task-without-uid", "Task", {"spec.parent": {"name": "before"}}, "spec.parent.uid", REQUIRED),
+    refused("parent-task-without-name", "Task", {"spec.parent": {"uid": "1234"}}, "spec.parent.name", REQUIRED),
+    refused(
+        "parent-reason-too-long",
+        "Task",
+        {"spec.parent": {**PARENT, "reason": "r" * 1025}},
+        "spec.parent.reason",
+        "1024",
+    ),
+    refused(
+        "parent-message-too-long",
+        "Task",
+        {"spec.parent": {**PARENT, "message": "m" * 1025}},
+        "spec.parent.message",
+        "1024",
+    ),
+    refused(
+        "parent-exit-code-word", "Task", {"spec.parent": {**PARENT, "exitCode": "1"}}, "spec.parent.exitCode", "integer"
+    ),
+    refused(
+        "parent-chain-too-long",
+        "Task",
+        {"spec.parent": {**PARENT, "depth": 21}},
+        "spec.parent.depth",
+        AT_MOST.format(20),
+    ),
+    refused(
+        "scheduled-parent",
+        "Schedule",
+        {f"{SCHEDULED}.parent": PARENT},
+        f"{SCHEDULED}.parent",
+        "must not be set in a Schedule",
+    ),
+)
+
 OF_A_CHANGE = (
+    refused(
+        "parent-forgotten",
+        "Task",
+        {"spec.parent": {**PARENT, "depth": 1}},
+        "spec.parent",
+        "immutable",
+        {"spec.parent": {**PARENT, "depth": 9}},
+    ),
     refused(
         "batch-changed", "Task", {"spec.batch.completions": 8}, "spec.batch", "imm", {"spec.batch": {"completions": 9}}
     ),
@@ -1208,7 +1311,7 @@ OF_A_CHANGE = (
 )
 CREATIONS = (
     *(*OF_A_TASK, *OF_DEPENDENCIES, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
-    *(*OF_A_QUEUE, *OF_PARAMETERS, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
+    *(*OF_HOOKS, *OF_A_QUEUE, *OF_PARAMETERS, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
 )
 
 

@@ -44,6 +44,8 @@ DEFAULTS = {
     "running_after_seconds": 2,
     "queue_status_seconds": 2,
     "events_per_second": 20,
+    "webhooks_file": "",
+    "hook_backoff_seconds": 10,
     "shutdown_grace_seconds": 10,
     "api_connections": 40,
     "request_timeout_seconds": 30,

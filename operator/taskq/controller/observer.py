@@ -9,6 +9,7 @@ from taskq.clock import Clock
 from taskq.cluster.events import Events
 from taskq.domain import policy
 from taskq.domain.actions import Launch, Note, WriteStatus
+from taskq.domain.following import HookStatus
 from taskq.domain.model import Job, Key, Task, seconds
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules.objects import Schedule
@@ -101,6 +102,13 @@ class Observer:
     def schedule_lagged(self, seconds: float) -> None:
         """The Task of a tick was created so long after its moment."""
         self._metrics.schedules.lagged(seconds)
+
+    def hook_ran(self, task: Task, hook: HookStatus) -> None:
+        """A hook is Done, or has Failed for good."""
+        self._metrics.queues.hook_ran(task.queue, hook.kind, hook.state)
+        if hook.state == "Failed":
+            self._events.emit(task, "HookFailed", f"spec.{hook.hook} ({hook.name}): {hook.message}", warning=True)
+        logger.info("Task %s: %s %s: %s %s", task.metadata.key, hook.hook, hook.name, hook.state, hook.message)
 
     def conflicted(self) -> None:
         """A status write met a newer version of its Task."""

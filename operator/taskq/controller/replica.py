@@ -26,8 +26,10 @@ from taskq.cluster.store import (
     decode_queue,
     decode_template,
 )
+from taskq.cluster.webhooks import Webhooks
 from taskq.controller.dispatcher import Dispatcher
 from taskq.controller.figures import queue_facts
+from taskq.controller.hooks import Hooks
 from taskq.controller.observer import Observer
 from taskq.controller.queues import QueueStatuses
 from taskq.controller.schedules import Schedules
@@ -76,18 +78,10 @@ class Operator:
         self.templates: Store[Template] = Store(self._on_template)
         self.stores = Stores(tasks=Store(self._on_task), jobs=Store(self._on_job), pods=Store(self._on_pod))
         self._decode_task = TaskDecoder(settings.raw_limit_bytes)
-        self._retention = Retention(
-            api,
-            clock,
-            rules_of=self._rules_of,
-            is_needed=self.board.dependencies.is_needed,
-            may_write=self._may_write,
-            namespaces=settings.namespaces,
-            scan_seconds=settings.retention_scan_seconds,
-            chunk_size=settings.list_chunk_size,
-        )
+        self._retention = self._make_retention()
         self._events = Events(api, clock, per_second=settings.events_per_second)
         self._observer = Observer(metrics, self._events, clock, self._on_end)
+        self._hooks = self._make_hooks()
         self._scheduling = Schedules(
             api,
             clock,
@@ -178,7 +172,7 @@ class Operator:
         logger.info("leading: %d Tasks, %d Jobs known", len(self.stores.tasks), len(self.stores.jobs))
         try:
             async with asyncio.TaskGroup() as group:
-                parts = (self._retention, self._statuses, self._events, self._scheduling, self._trying)
+                parts = (self._retention, self._statuses, self._events, self._scheduling, self._trying, self._hooks)
                 helpers = [group.create_task(part.run()) for part in parts]
                 await self.dispatcher.run()
                 for helper in helpers:
@@ -229,6 +223,32 @@ class Operator:
             give_up_seconds=GIVE_UP_SECONDS,
         )
 
+    def _make_retention(self) -> Retention:
+        return Retention(
+            self._api,
+            self._clock,
+            rules_of=self._rules_of,
+            is_needed=self.board.dependencies.is_needed,
+            may_write=self._may_write,
+            namespaces=self._settings.namespaces,
+            scan_seconds=self._settings.retention_scan_seconds,
+            chunk_size=self._settings.list_chunk_size,
+        )
+
+    def _make_hooks(self) -> Hooks:
+        return Hooks(
+            self._api,
+            self._clock,
+            self.stores.tasks,
+            Webhooks(self._settings.webhooks_file, self._clock),
+            self._observer,
+            decode_task=self._decode_task,
+            on_settled=self._retention.add,
+            may_write=self._may_write,
+            backoff_seconds=self._settings.hook_backoff_seconds,
+            create_timeout=self._settings.create_timeout_seconds,
+        )
+
     def _make_informers(self) -> Iterator[tuple[str, Informer[Any]]]:
         ours = LABEL_TASK
         for namespace in self._settings.namespaces or (None,):
@@ -262,11 +282,14 @@ class Operator:
         if new and new.queue.name == DEFAULT_QUEUE:  # it may have no object of its own that would tell the metrics
             self._metrics.queues.add(new.queue)
         self.board.on_task(old, new)
+        if new:
+            self._hooks.on_task(new)
         self.dispatcher.wake()
 
     def _on_end(self, task: Task) -> None:
-        self._retention.add(task)
         self._statuses.ended(task)
+        if task.status.settled:
+            self._retention.add(task)
 
     def _on_job(self, old: Job | None, new: Job | None) -> None:
         if new and new.finished and old and not old.finished:

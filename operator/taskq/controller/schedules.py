@@ -138,7 +138,11 @@ class Schedules:
 
     def _on_task(self, old: ScheduledTask | None, new: ScheduledTask | None) -> None:
         self._owned.change(old, new)
-        if old is None or old.fact.finished or (new and not new.fact.finished and new.owner == old.owner):
+        if (
+            old is None
+            or (old.fact.finished and old.fact.settled)
+            or (new and not new.fact.finished and new.owner == old.owner)
+        ):
             return
         key = self._by_uid.get(old.owner)
         if key:

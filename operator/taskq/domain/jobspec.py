@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taskq.domain import batch, policy
+from taskq.domain import batch, hooks, policy
 from taskq.domain.delivery import deliver
 from taskq.domain.model import Job, Key, Lane, QueueSpec, Task, Timeouts
 from taskq.domain.parameters import Values
@@ -71,7 +71,7 @@ def job_manifest(task: Task, document: bytes, rules: QueueSpec, values: Values |
     _label(pod, labels)
     _run_once(_child(pod, "spec"), policy.timeouts(task, rules))
     parameters = deliver(pod, values) if values else []
-    _tell_containers(pod["spec"], _environment(task, rules) + parameters)
+    _tell_containers(pod["spec"], _environment(task, rules) + hooks.environment(task) + parameters)
     spec = template["spec"] | {"backoffLimit": 0, "suspend": False}
     spec.pop("ttlSecondsAfterFinished", None)
     if task.spec.batch:

@@ -17,6 +17,7 @@ import msgspec
 from taskq.domain.containers import ContainerStatus
 from taskq.domain.facts import Facts as _Facts
 from taskq.domain.facts import Value as _Value
+from taskq.domain.following import Hooks, HookStatus, ParentTask, TemplateRef
 from taskq.domain.items import Batch, Progress
 from taskq.domain.parameters import Parameter
 from taskq.resources.common import (
@@ -188,12 +189,6 @@ class Cancellation(_Value, frozen=True):
     reason: str = ""
 
 
-class TemplateRef(_Value, frozen=True):
-    """The TaskTemplate that holds the Job."""
-
-    name: str
-
-
 class Dependency(_Value, frozen=True):
     """A Task that another one waits for."""
 
@@ -218,6 +213,9 @@ class TaskSpec(_Facts):
     cancellation: Cancellation | None = None
     depends_on: tuple[Dependency, ...] = ()
     on_dependency_failure: Literal["Cancel", "Run"] = "Cancel"
+    on_success: Hooks | None = None
+    on_failure: Hooks | None = None
+    parent: ParentTask | None = None
 
 
 class Attempt(_Facts):
@@ -259,6 +257,7 @@ class TaskStatus(_Facts):
     settled: str = ""
     dead_letter: str = ""
     progress: Progress | None = None
+    hooks: tuple[HookStatus, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     dependencies: tuple[DependencyOutcome, ...] = ()
     conditions: tuple[Condition, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskq.domain import batch, policy
+from taskq.domain import batch, hooks, policy
 from taskq.domain.items import Progress
 from taskq.domain.model import Attempt, Condition, Job, QueueSpec, Task, precise_stamp, seconds, stamp
 from taskq.domain.outcome import Outcome
@@ -105,6 +105,9 @@ def ended(
     }
     patch = _patch(task, queue, now, phase, reason, text, conditions)
     patch |= {"completionTime": stamp(now), "nextAttemptTime": None, "settled": "True"}
+    planned = hooks.planned(task, phase)
+    if planned:
+        patch |= {"hooks": planned, "settled": None}
     if phase == "Failed" and queue.retention and queue.retention.dead_letter_seconds:
         patch["deadLetter"] = "True"
     if attempt:

@@ -89,6 +89,13 @@ class QueueMetrics:
             *QUEUE,
             "reason",
         )
+        self._hooks = define.counter(
+            "taskq_hooks_total",
+            "What followed the end of Tasks (onSuccess, onFailure), by kind (Task, Webhook) and state: Done, or Failed "
+            "when it was refused for good or tried too often.",
+            *QUEUE,
+            *("kind", "state"),
+        )
 
     def _define_times(self, define: Catalogue) -> None:
         self._wait = define.histogram(
@@ -199,7 +206,7 @@ class QueueMetrics:
     def _leave(self, queue: Key) -> None:
         for metric in (
             *(self._started, self._finished, self._failed, self._retries),
-            *(self._refused, self._wait, self._startup, self._run),
+            *(self._refused, self._hooks, self._wait, self._startup, self._run),
         ):
             metric.remove_by_labels({"namespace": queue.namespace, "queue": queue.name})
 
@@ -218,6 +225,10 @@ class QueueMetrics:
     def launch_refused(self, queue: Key, reason: str) -> None:
         """The API server refused a Job."""
         self._refused.labels(*self._roster.labels(queue), bounded(reason, REFUSALS)).inc()
+
+    def hook_ran(self, queue: Key, kind: str, state: str) -> None:
+        """A hook of a Task is Done, or has Failed for good."""
+        self._hooks.labels(*self._roster.labels(queue), kind, state).inc()
 
     def attempt_running(self, queue: Key, startup_seconds: float, task: str) -> None:
         """The first container of an attempt runs, so many seconds after its Job was created."""

@@ -16,6 +16,8 @@ LABEL_QUEUE = f"{GROUP}/queue"
 LABEL_TASK = f"{GROUP}/task"
 LABEL_SCHEDULE = f"{GROUP}/schedule"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_PARENT = f"{GROUP}/parent"
+"""On a Task that a hook created: the name of the Task whose end it followed."""
 
 RUN_NOW_ANNOTATION = f"{GROUP}/run-now"
 """On a Schedule: any new value asks for one run now."""
@@ -95,6 +97,12 @@ PARAMETER_ENV_PREFIX = "TASKQ_PARAM_"
 PARAMETERS_FILE = "/etc/taskq/params.json"
 PARAMETERS_ANNOTATION = f"{GROUP}/parameters"
 """On a pod: the values that its file of parameters holds."""
+# Hooks
+MAX_HOOK_TASKS = 10
+MAX_HOOK_WEBHOOKS = 5
+MAX_HOOK_TRIES = 5
+MAX_CHAIN_DEPTH = 20
+"""Tasks that create each other when they end: a mistake in two templates must not go on for ever."""
 # Schedules
 MAX_SCHEDULES = 16
 """Cron expressions in one Schedule: each costs a look at every tick."""
@@ -240,6 +248,21 @@ class PriorityOrder(StrEnum):
 
     HIGHEST_FIRST = "HighestFirst"
     LOWEST_FIRST = "LowestFirst"
+
+
+class HookKind(StrEnum):
+    """What a hook does."""
+
+    TASK = "Task"
+    WEBHOOK = "Webhook"
+
+
+class HookState(StrEnum):
+    """How far a hook is."""
+
+    PENDING = "Pending"
+    DONE = "Done"
+    FAILED = "Failed"
 
 
 class Concurrency(StrEnum):

@@ -49,6 +49,7 @@ from taskq.resources.common import (
     MissedRuns,
     OnSuspend,
 )
+from taskq.resources.hooks import ParentTask
 from taskq.resources.task import FIELD_RULES, Cancellation, TaskFields
 
 _FIELD = "([0-9]{1,2}([A-Za-z*?,/#-]+[0-9]{0,2})*|([A-Za-z*?,/#-]+[0-9]{0,2})+)"
@@ -93,11 +94,17 @@ class ScheduledTaskSpec(TaskFields):
                 "cancellation must not be set in a Schedule: every Task would be cancelled; set spec.suspend",
                 path=".cancellation",
             ),
+            forbidden(
+                "!has(self.parent)",
+                "parent must not be set in a Schedule: it is for Tasks that follow another one",
+                path=".parent",
+            ),
         )
     )
 
     not_before_time: Annotated[GivenTime | None, Field(description="Must not be set in a Schedule.")] = None
     cancellation: Annotated[Cancellation | None, Field(description="Must not be set in a Schedule.")] = None
+    parent: Annotated[ParentTask | None, Field(description="Must not be set in a Schedule.")] = None
 
 
 class TaskTemplateOfSchedule(Model):
@@ -106,7 +113,7 @@ class TaskTemplateOfSchedule(Model):
     metadata: Annotated[Metadata | None, Field(description="Labels and annotations for the Tasks.")] = None
     spec: Annotated[
         ScheduledTaskSpec,
-        Field(description="The spec of the Tasks; as in a Task, without notBeforeTime and cancellation."),
+        Field(description="The spec of the Tasks; as in a Task, without notBeforeTime, cancellation and parent."),
     ]
 
 

@@ -29,6 +29,8 @@ from taskq.resources.common import (
     LABEL_TASK,
     MAX_ATTEMPTS_KEPT,
     MAX_DEPENDENCIES,
+    MAX_HOOK_TASKS,
+    MAX_HOOK_WEBHOOKS,
     MAX_IGNORED_ATTEMPTS,
     MAX_MESSAGE_LENGTH,
     MAX_NAME_LENGTH,
@@ -40,6 +42,7 @@ from taskq.resources.common import (
     DependencyFailure,
     Phase,
 )
+from taskq.resources.hooks import Hooks, HookStatus, ParentTask, TemplateRef
 from taskq.resources.job_template import JobTemplate
 from taskq.resources.parameters import Parameters
 from taskq.resources.policy import Priority, RetryPolicy, Timeouts, Ttl
@@ -87,6 +90,7 @@ FIELD_RULES = (
 )
 TRANSITION_RULES = (
     unchanged("queueName", "queueName is immutable; create a new Task in the other queue"),
+    unchanged("parent", "parent is set when a Task is created after another one, and immutable"),
     unchanged("templateRef", "templateRef is immutable; create a new Task from the other template"),
     unchanged("batch", "batch is immutable; create a new Task with the other items"),
     unchanged("dependsOn", "dependsOn is immutable; create a new Task with other dependencies"),
@@ -121,12 +125,6 @@ ROOT_RULES = (
         path=".status.phase",
     ),
 )
-
-
-class TemplateRef(Model):
-    """A TaskTemplate in the same namespace."""
-
-    name: Annotated[LabelName, Field(description="Name of a TaskTemplate in the same namespace.")]
 
 
 class Cancellation(Model):
@@ -278,6 +276,20 @@ class TaskFields(Model):
         Cancellation | None,
         Field(description="Present, it cancels the Task; it cannot be withdrawn. The record stays."),
     ] = None
+    on_success: Annotated[Hooks | None, Field(description="What follows when the Task has Succeeded.")] = None
+    on_failure: Annotated[
+        Hooks | None,
+        Field(description="What follows when the Task has Failed for good, or Expired; nothing when it was Cancelled."),
+    ] = None
+    parent: Annotated[
+        ParentTask | None,
+        Field(
+            description=(
+                "Set by the operator in Tasks that a hook creates: after which Task. Its words reach every container "
+                "as TASKQ_PARENT_NAME, _REASON, _EXIT_CODE and _MESSAGE."
+            )
+        ),
+    ] = None
     ttl: Annotated[
         Ttl | None,
         Field(
@@ -359,6 +371,14 @@ class TaskStatus(Status):
                 "True when the Task Failed in a queue that keeps dead letters (retention.deadLetterSeconds); "
                 "`kubectl get tasks.taskq.dev --field-selector status.deadLetter=True` lists them."
             )
+        ),
+    ] = None
+    hooks: Annotated[
+        list[HookStatus] | None,
+        Field(
+            max_length=MAX_HOOK_TASKS + MAX_HOOK_WEBHOOKS,
+            description="What follows its end (onSuccess, onFailure), and how far it is.",
+            json_schema_extra=list_map("hook"),
         ),
     ] = None
     settled: Annotated[

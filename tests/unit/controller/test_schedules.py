@@ -151,7 +151,7 @@ class Stage:
         self.server.version += 1
         task["metadata"]["resourceVersion"] = str(self.server.version)
         now = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
-        task["status"] = {"phase": phase, "completionTime": now}
+        task["status"] = {"phase": phase, "completionTime": now, "settled": "True"}
         self.parts.tasks.apply(decode_scheduled_task(json.dumps(task).encode()))
 
     def ticks(self, name: str) -> list[float]:

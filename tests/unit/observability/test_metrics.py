@@ -46,6 +46,7 @@ NAMES = {
     "taskq_attempts_failed_total": "counter",
     "taskq_task_retries_total": "counter",
     "taskq_launches_refused_total": "counter",
+    "taskq_hooks_total": "counter",
     "taskq_task_wait_duration_seconds": "histogram",
     "taskq_task_startup_duration_seconds": "histogram",
     "taskq_task_run_duration_seconds": "histogram",
@@ -133,6 +134,7 @@ def everything(metrics: Metrics, namespace: str = "a", queue: str = "gpu") -> No
     metrics.queues.task_started(key, 3, "t")
     metrics.queues.task_retried(key)
     metrics.queues.launch_refused(key, "QuotaExceeded")
+    metrics.queues.hook_ran(key, "Webhook", "Done")
     metrics.queues.attempt_running(key, 1, "t")
     metrics.queues.attempt_failed(key, "OOMKilled")
     metrics.queues.task_finished(key, "Succeeded", 7, "t")

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from taskq.domain import items, parameters
+from taskq.domain import following, items, parameters
 from taskq.domain import model as decision
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules import spec as when
-from taskq.resources import batch, common, policy, schedule, task, task_queue, task_template
+from taskq.resources import batch, common, hooks, policy, schedule, task, task_queue, task_template
 from taskq.resources import parameters as written_parameters
 from taskq.resources.base import TIME_PATTERN
 
@@ -23,10 +23,14 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (written_parameters.ValueFrom, parameters.ValueFrom, set()),
     (written_parameters.KeyRef, parameters.KeyRef, set()),
     (written_parameters.TemplateParameter, parameters.Parameter, set()),
-    (task.TemplateRef, decision.TemplateRef, set()),
+    (hooks.TemplateRef, following.TemplateRef, set()),
     (task.Cancellation, decision.Cancellation, set()),
     (batch.Batch, items.Batch, set()),
     (task.Dependency, decision.Dependency, set()),
+    (hooks.Hooks, following.Hooks, set()),
+    (hooks.HookTask, following.HookTask, set()),
+    (hooks.HookWebhook, following.HookWebhook, set()),
+    (hooks.ParentTask, following.ParentTask, set()),
     (policy.Timeouts, decision.Timeouts, set()),
     (policy.Backoff, decision.Backoff, set()),
     (policy.RetryPolicy, decision.RetryPolicy, set()),
@@ -52,6 +56,7 @@ WRITTEN = [
     (task.Attempt, decision.Attempt),
     (batch.Progress, items.Progress),
     (task.DependencyOutcome, decision.DependencyOutcome),
+    (hooks.HookStatus, following.HookStatus),
     (task_queue.TaskQueueStatus, decision.QueueStatus),
 ]
 

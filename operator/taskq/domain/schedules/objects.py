@@ -37,6 +37,7 @@ class _TaskSpec(_Facts):
 class _TaskStatus(_Facts):
     phase: str = "Pending"
     completion_time: datetime | None = None
+    settled: str = ""
 
 
 class ScheduledTask(_Facts):
@@ -60,6 +61,7 @@ class ScheduledTask(_Facts):
             uid=meta.uid,
             phase=self.status.phase,
             completed=None if done is None else done.timestamp(),
+            settled=self.status.settled == "True",
             cancelling=self.spec.cancellation is not None or meta.deletion_timestamp is not None,
         )
 

@@ -39,6 +39,8 @@ class TaskFact(NamedTuple):
     phase: str
     completed: float | None = None
     cancelling: bool = False
+    settled: bool = True
+    """Whether nothing is left to do for it, once it has finished: its hooks are done, too."""
 
     @property
     def finished(self) -> bool:
@@ -301,7 +303,8 @@ class Runs:
     def clean_up(self, unrecorded: frozenset[str]) -> None:
         """Delete finished Tasks beyond the history limits, the oldest; only those whose result is written down."""
         busy = {run.task_name for run in (*self.active, *self.queued)}
-        over = [task for task in self.tasks.values() if task.finished and task.name not in busy | unrecorded]
+        busy |= unrecorded
+        over = [task for task in self.tasks.values() if task.finished and task.settled and task.name not in busy]
         over.sort(key=lambda task: (task.completed or 0.0, task.name), reverse=True)
         good = [task for task in over if task.phase == "Succeeded"][self._spec.successful_tasks_history_limit :]
         bad = [task for task in over if task.phase != "Succeeded"][self._spec.failed_tasks_history_limit :]
