@@ -104,6 +104,18 @@ class Lease:
         """Whether a write begun now comes before any other holder's; ask at every POST."""
         return self.is_holder and self.age < self._deadline
 
+    async def take(self) -> bool:
+        """Take the lease if it is free now, and say so; :meth:`run` must follow, since it renews.
+
+        An API server that does not answer counts as not free.
+        """
+        try:
+            async with self._writing:
+                return not self._over.is_set() and await self._acquire()
+        except RequestError as error:
+            logger.warning("cannot read or take the lease: %s", error)
+            return False
+
     async def run(self, on_elected: Callable[[], Awaitable[None]]) -> None:
         """Stand by until the lease is ours, start `on_elected`, renew; returns when lost or released.
 
@@ -170,6 +182,8 @@ class Lease:
         """Return True once the lease is ours, False when released before."""
         complaint = ""
         while not self._over.is_set():
+            if self.is_holder:  # taken before
+                return True
             try:
                 async with self._writing:
                     if not self._over.is_set() and await self._acquire():

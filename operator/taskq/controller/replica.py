@@ -122,16 +122,21 @@ class Operator:
         )
         self._trying = Templates(api, self.templates, clock, may_write=self._may_write)
         self._leading = False
+        self._lists_are_fresh = False
         self._feed(metrics)
 
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Watch, stand by, lead; returns when the lease is lost or given back, raises what nobody foresaw."""
+        # A lease that is free is taken before the first lists: these then show all that a predecessor wrote.
+        elected = not self._settings.leader_election or await self.lease.take()
+        self._lists_are_fresh = elected
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(informer.run()) for _, informer in self.informers]
             watches.append(group.create_task(self._metrics.operator.watch_loop(self._clock)))
-            await self._while_synced()
+            if not elected:  # a standby with warm caches goes before one that has just begun
+                await self._while_synced()
             if self._settings.leader_election:
                 await self.lease.run(self._lead)
             else:
@@ -164,8 +169,10 @@ class Operator:
         gc.freeze()  # what the first lists brought lives long: no need to walk it in every collection
 
     async def _lead(self) -> None:
-        """Act. What the caches have may be older than what a predecessor wrote, so everything is listed again first."""
-        await asyncio.gather(*(informer.refresh(lean=True) for _, informer in self.informers))
+        """Act. Caches older than the term may lack what a predecessor wrote: everything is listed again first."""
+        await self._while_synced()
+        if not self._lists_are_fresh:
+            await asyncio.gather(*(informer.refresh(lean=True) for _, informer in self.informers))
         self._leading = True
         self._metrics.operator.leader.set(1)
         self._metrics.operator.leader_transitions.inc()

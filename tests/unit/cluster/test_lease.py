@@ -540,3 +540,34 @@ async def test_what_the_elected_work_raises_ends_the_run() -> None:
 
     with pytest.raises(LookupError):
         await lease.run(broken)
+
+
+@virtual
+async def test_a_free_lease_is_taken_in_one_step_and_kept() -> None:
+    """Before the first list: the term then begins with `run`, without another look."""
+    api = Collection()
+    first = Replica(api, "a")
+    await stop(first.task)
+    assert await first.lease.take()
+    assert first.lease.may_write()
+    second = Replica(api, "b")
+    assert not await second.lease.take()
+    again = asyncio.create_task(first.lease.run(first._on_elected))
+    await settle()
+    assert first.elected
+    await stop(again)
+    await stop(second.task)
+
+
+@virtual
+async def test_a_lease_that_cannot_be_read_is_not_taken() -> None:
+    """The replica then stands by as any other."""
+    replica = Replica(Collection(), "a")
+    await stop(replica.task)
+
+    async def lost(_method: str, _path: str) -> Reply | None:
+        raise Unanswered("no answer")
+
+    replica.reach.before = lost
+    assert not await replica.lease.take()
+    assert not replica.lease.is_holder
