@@ -20,6 +20,7 @@ PAGES = (
     "docs/how-to/clean-up.md",
     "docs/how-to/batch.md",
     "docs/how-to/dependencies.md",
+    "docs/how-to/stuck-work.md",
 )
 """Pages whose commands are run as they stand, each in a namespace of its own."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from taskq.domain.board import Board
 from taskq.domain.model import Key
 from taskq.domain.queue_state import QueueState
+from taskq.domain.stuck import STUCK
 from taskq.domain.waiting import Waiting, unstarted
 from taskq.observability.queue_metrics import NO_ALERTS, UNFINISHED, QueueFacts
 
@@ -33,4 +34,6 @@ def _facts(state: QueueState, waiting: Waiting, kept: Mapping[str, int], now: fl
         state.rules.max_pending,
         waiting.is_held(state),
         state.rules.alerts or NO_ALERTS,
+        len(state.stuck),
+        state.queue is not None and state.queue.condition(STUCK) is not None,
     )

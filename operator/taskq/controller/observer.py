@@ -10,7 +10,7 @@ from taskq.cluster.events import Events
 from taskq.domain import policy
 from taskq.domain.actions import Launch, Note, WriteStatus
 from taskq.domain.following import HookStatus
-from taskq.domain.model import Job, Key, Task, seconds
+from taskq.domain.model import Job, Key, Queue, Task, seconds
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules.objects import Schedule
 from taskq.domain.schedules.spec import SKIP_MEANINGS, LedgerEntry, Skip
@@ -86,6 +86,11 @@ class Observer:
     def schedule_gone(self, schedule: Key) -> None:
         """There is no such Schedule any more."""
         self._metrics.schedules.remove(schedule)
+
+    def queue_told(self, queue: Queue, note: Note) -> None:
+        """The status of a TaskQueue says something that somebody may have to act on, or that it is over."""
+        self._events.emit(queue, note.reason, note.message, warning=note.warning, kind="TaskQueue")
+        logger.info("TaskQueue %s: %s: %s", queue.metadata.key, note.reason, note.message)
 
     def schedule_ran(self, schedule: Schedule, entry: LedgerEntry) -> None:
         """A run of a Schedule was started, or ticks were skipped."""

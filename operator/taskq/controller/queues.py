@@ -11,9 +11,12 @@ from taskq.cluster.retention import Retention
 from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
 from taskq.cluster.store import Store, decode_queue
+from taskq.controller.observer import Observer
+from taskq.domain import stuck
 from taskq.domain.board import Board
 from taskq.domain.model import Queue, Task
 from taskq.domain.queue_status import queue_patch
+from taskq.domain.stuck_queue import QuietQueues
 from taskq.domain.tally import Tally
 from taskq.errors import RequestError
 
@@ -29,6 +32,7 @@ class QueueStatuses:
         board: Board,
         queues: Store[Queue],
         retention: Retention,
+        observer: Observer,
         clock: Clock,
         *,
         may_write: Callable[[], bool],
@@ -39,6 +43,8 @@ class QueueStatuses:
         self._board = board
         self._queues = queues
         self._retention = retention
+        self._observer = observer
+        self._quiet = QuietQueues(board)
         self._clock = clock
         self._may_write = may_write
         self._every = every_seconds
@@ -71,8 +77,10 @@ class QueueStatuses:
         kept = self._retention.counts(queue.metadata.key)
         fault = self._board.queues.fault_of(state)
         totals = self._tally.totals(queue, kept) if self._retention.scanned else None
-        patch = queue_patch(
-            queue, state.counts(), kept, state.last_start, self._clock.now(), totals=totals, fault=fault
-        )
-        if patch:
-            await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch)
+        now = self._clock.now()
+        why = self._quiet.judge(queue, state, now)
+        patch = queue_patch(queue, state.counts(), kept, state.last_start, now, totals=totals, fault=fault, stuck=why)
+        if not patch or not await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch):
+            return
+        if note := stuck.note(queue.condition(stuck.STUCK), why):
+            self._observer.queue_told(queue, note)

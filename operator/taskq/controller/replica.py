@@ -116,6 +116,7 @@ class Operator:
             self.board,
             self.queues,
             self._retention,
+            self._observer,
             clock,
             may_write=self._may_write,
             every_seconds=settings.queue_status_seconds,

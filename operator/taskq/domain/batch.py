@@ -70,16 +70,21 @@ def to_show(task: Task, job: Job, now: float) -> Shown:
     newest, written = progress_of(job), task.status.progress
     if newest is None or written is None or task.status.attempt != task.current_attempt:
         return Shown(newest)
-    if _facts(written) == _facts(newest):
+    if not is_news(written, newest):
         return Shown(written)
     again = seconds(written.last_change_time) + PROGRESS_SECONDS if written.last_change_time else now
     return Shown(newest) if now >= again else Shown(written, again)
 
 
+def is_news(written: Progress, newest: Progress) -> bool:
+    """Whether it says something else; the time does not count."""
+    return _facts(written) != _facts(newest)
+
+
 def patch(before: Progress | None, after: Progress, now: float) -> dict[str, Any]:
     """The field of the status; its time moves only with what it says."""
     changed = now
-    if before and before.last_change_time and _facts(before) == _facts(after):
+    if before and before.last_change_time and not is_news(before, after):
         changed = seconds(before.last_change_time)
     return _field(after, changed)
 

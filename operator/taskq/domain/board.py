@@ -265,6 +265,7 @@ class Board:
         may_start = after == "pending" and decision.waits_for != Reason.NOT_DUE
         state.waits(uid, policy.due_time(task) if may_start else None)
         entry.state, entry.waits_for = after, decision.waits_for
+        (state.stuck.add if decision.stuck else state.stuck.discard)(uid)
 
     def _admit(self, now: float) -> Iterator[Action]:
         """Start what there is room for, as far as requests may be under way."""
@@ -455,6 +456,7 @@ class Board:
         uid = entry.task.metadata.uid
         state = self.queues.of(entry.task.queue)
         state.members.discard(uid)
+        state.stuck.discard(uid)
         state.withdraw(uid)
         state.count(entry.state, "")
         state.explain(entry.waits_for, "")

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from taskq.domain import batch, cancelling, dependencies, policy, retry, status
+from taskq.domain import batch, cancelling, dependencies, policy, retry, status, stuck
 from taskq.domain import outcome as outcomes
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
 from taskq.domain.admission import Fault, Refusal, why_blocked
@@ -102,6 +102,8 @@ class Decision(NamedTuple):
     """Where it stands in its queue's order, when it may."""
     waits_for: str = ""
     """What keeps it out of the order; or, once it has a Job, its containers from running."""
+    stuck: bool = False
+    """Whether it has run for longer than its queue's ``alerts.stuckSeconds`` without getting on."""
 
 
 def decide(view: View, now: float) -> Decision:
@@ -339,11 +341,17 @@ def _show_running(view: View, job: Job, now: float, wake_at: float | None) -> De
     fault, again = why_not_running(view, job, now)
     shown = batch.to_show(task, job, now)
     wake_at = _earliest(wake_at, again, shown.again)
-    patch = status.running(task, view.rules, job, fault, now, shown.progress)
-    running = Decision(Stage.RUNNING, (), wake_at, waits_for=fault[0] if fault else "")
+    verdict = stuck.attempt(task, view.rules, job, fault, now)
+    wake_at = _earliest(wake_at, verdict.again)
+    patch = status.running(task, view.rules, job, fault, now, shown.progress, stuck=verdict.why)
+    waits_for = fault[0] if fault else ""
+    running = Decision(Stage.RUNNING, (), wake_at, waits_for=waits_for, stuck=verdict.why is not None)
     if not status.differs(task, patch):
         return running
-    note = Note(reason=fault[0], message=fault[1], warning=True) if fault else None
+    note = None
+    if fault and not _shows(task, fault):
+        note = Note(reason=fault[0], message=fault[1], warning=True)
+    note = note or stuck.note(task.condition(stuck.STUCK), verdict.why)
     return running._replace(actions=(_write(task, patch, note),))
 
 
@@ -355,6 +363,11 @@ def why_not_running(view: View, job: Job, now: float) -> tuple[Fault | None, flo
         return ((Reason.NO_POD, text), None) if now >= at else (None, at)
     found = None if outcomes.pending_since(job, view.pods) is None else outcomes.waiting_fault(view.pods)
     return ((found[0], message(found[0], message=found[1])) if found else None), None
+
+
+def _shows(task: Task, fault: Fault) -> bool:
+    shown = task.condition("Reconciling")
+    return shown is not None and (shown.reason, shown.message) == fault
 
 
 def _seen_fault(task: Task) -> str:

@@ -427,10 +427,14 @@ class Queue(_Facts):
     defect: str = ""
     """Why the manifest could not be read, else empty."""
 
+    def condition(self, kind: str) -> Condition | None:
+        """The condition of this type, if it is there."""
+        return next((c for c in self.status.conditions if c.type == kind), None)
+
     @property
     def accepting_since(self) -> Condition | None:
         """The condition Accepting: its last change is what Draining counts from."""
-        return next((c for c in self.status.conditions if c.type == "Accepting"), None)
+        return self.condition("Accepting")
 
 
 class TemplateStatus(_Facts):

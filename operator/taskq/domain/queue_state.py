@@ -39,6 +39,8 @@ class QueueState:
         self.states: Counter[str] = Counter()
         self.blocked: Counter[str] = Counter()
         """What keeps Tasks out of the order, or those that were started from running."""
+        self.stuck: set[str] = set()
+        """The uids of those that run and do not get on."""
         self.last_start: float | None = None
         self._oldest = OldestFirst()
         self._beyond: dict[str, Place] = {}

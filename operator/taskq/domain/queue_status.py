@@ -11,6 +11,7 @@ from taskq.domain.model import Queue, QueueStatus, seconds, stamp
 from taskq.domain.queue_state import Counts
 from taskq.domain.reasons import Reason
 from taskq.domain.status import State, conditions
+from taskq.domain.stuck import STUCK
 
 ENDS = ("Succeeded", "Failed", "Expired", "Cancelled")
 
@@ -32,11 +33,13 @@ def queue_patch(
     *,
     totals: Mapping[str, int] | None = None,
     fault: Fault | None = None,
+    stuck: Fault | None = None,
 ) -> dict[str, Any] | None:
     """The status to write, or None when it stands already.
 
     ``finished`` counts, by phase, the finished Tasks that are still kept, ``totals`` all that there were (None while
-    that is not known yet); ``fault`` is why it can start nothing.
+    that is not known yet); ``fault`` is why it can start nothing, ``stuck`` why it has
+    started nothing for long.
     """
     present = queue.status
     states: dict[str, State | None] = {
@@ -44,6 +47,7 @@ def queue_patch(
         "Stalled": ("True", *fault) if fault else None,
         "Accepting": ("False", *fault) if fault and queue.defect else _STATES[queue.spec.state],
         "Idle": _idleness(counts),
+        STUCK: ("True", *_steady(queue, stuck)) if stuck else None,
     }
     if last_start is None and present.last_start_time:
         last_start = seconds(present.last_start_time)
@@ -61,6 +65,12 @@ def queue_patch(
         patch["totals"] = _by_phase(totals)
     patch |= cancelling.taken_up(queue, now)
     return patch if _facts(patch) != _present(queue) else None
+
+
+def _steady(queue: Queue, why: Fault) -> Fault:
+    """The words that stand there while the reason is the same: they have figures in them that move."""
+    shown = queue.condition(STUCK)
+    return (shown.reason, shown.message) if shown and shown.reason == why[0] else why
 
 
 def _by_phase(counts: Mapping[str, int]) -> dict[str, int]:

@@ -78,6 +78,12 @@ class Reason(StrEnum):
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     UNSCHEDULABLE = "Unschedulable"
     NO_POD = "PodNotCreated"
+    # What does not get on
+    RUNNING_LONG = "RunningLong"
+    NO_PROGRESS = "NoProgress"
+    QUEUE_STUCK = "QueueStuck"
+    WAITS_FOR = "WaitsFor"
+    NOT_STUCK = "NoLongerStuck"
     # Queues
     INVALID_QUEUE = "InvalidQueue"
     READY = "Ready"
@@ -157,6 +163,11 @@ MESSAGES: dict[str, str] = {
     Reason.IMAGE_PULL_FAILED: "spec.jobTemplate: the image can't be pulled (name, tag, or pull secret): {message}",
     Reason.CONTAINER_CONFIG_ERROR: "spec.jobTemplate: the container can't be made (a missing Secret, ConfigMap, key or command): {message}",
     Reason.NO_POD: "The Job controller has made no pod within {limit} s: a ResourceQuota on pods, an admission policy, or the controller itself is the likely cause; `kubectl describe job {job}` tells",
+    Reason.RUNNING_LONG: "Attempt {attempt} has not ended within {limit} s (spec.alerts.stuckSeconds of queue {queue}); `kubectl logs job/{job}` may tell why, and timeouts.hardSeconds would end it",
+    Reason.NO_PROGRESS: "No item of attempt {attempt} has ended for {limit} s (spec.alerts.stuckSeconds of queue {queue}); `kubectl describe job {job}` may tell why, and timeouts.hardSeconds would end an item",
+    Reason.QUEUE_STUCK: "Tasks wait, and for {limit} s (spec.alerts.stuckSeconds) none has run or started: {why}",
+    Reason.WAITS_FOR: "most of them wait for {reason}; their own conditions tell more",
+    Reason.NOT_STUCK: "It gets on again, or has ended",
     Reason.UNSCHEDULABLE: "spec.jobTemplate: no node takes the pod (resources, selectors or taints): {message}",
     Reason.SUSPENDED: "spec.suspend is true: it waits until that is false",
     Reason.NOT_DUE: "spec.notBeforeTime: not due before {due}",

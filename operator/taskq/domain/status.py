@@ -43,14 +43,17 @@ def running(
     fault: tuple[str, str] | None,
     now: float,
     progress: Progress | None = None,
+    *,
+    stuck: tuple[str, str] | None = None,
 ) -> Patch:
-    """A Task whose attempt has a Job; with a fault, why its containers don't run."""
+    """A Task whose attempt has a Job; with a fault, why its containers don't run; ``stuck``: why it does not get on."""
     started = message(Reason.STARTED, attempt=task.current_attempt, job=job.metadata.name)
     reason, text = fault or (Reason.STARTED, started)
     conditions: dict[str, State | None] = {
         "Admitted": ("True", Reason.STARTED, started),
         "Reconciling": ("True", reason, text),
         "Stalled": None,
+        "Stuck": ("True", *stuck) if stuck else None,
     }
     return _patch(task, queue, now, "Running", reason, text, conditions) | {
         "attempt": task.current_attempt,
@@ -145,7 +148,7 @@ def _patch(
         "phase": phase,
         "reason": reason,
         "message": text[:_MESSAGE_MAX],
-        "conditions": conditions(task.status.conditions, task.metadata.generation, states, now),
+        "conditions": conditions(task.status.conditions, task.metadata.generation, {"Stuck": None, **states}, now),
     }
 
 

@@ -55,6 +55,10 @@ class QueueFacts(NamedTuple):
     pending_limit: int | None = None
     held: bool = False
     alerts: Alerts = NO_ALERTS
+    stuck: int = 0
+    """Running Tasks that do not get on, by ``alerts.stuckSeconds``."""
+    is_stuck: bool = False
+    """Whether its status says that it has started nothing for so long."""
 
 
 Queues = Callable[[], Iterable[QueueFacts]]
@@ -70,6 +74,7 @@ class QueueMetrics:
         self._define_counts(define)
         self._define_times(define)
         self._define_standing(define)
+        self._define_alerts(define)
 
     def _define_counts(self, define: Catalogue) -> None:
         self._started = define.counter("taskq_tasks_started_total", "Tasks whose first Job was created.", *QUEUE)
@@ -168,6 +173,23 @@ class QueueMetrics:
             "1 while the queue starts nothing by its own or its parent's spec.state (Paused, Closed, DryRun), else 0.",
             QUEUE,
             lambda: ((fact.key, fact.held) for fact in self._facts),
+        )
+
+    def _define_alerts(self, define: Catalogue) -> None:
+        define.asked(
+            "taskq_tasks_stuck",
+            "gauge",
+            "Running Tasks that do not get on (condition Stuck); not there without spec.alerts.stuckSeconds.",
+            QUEUE,
+            lambda: ((fact.key, fact.stuck) for fact in self._facts if fact.alerts.stuck_seconds is not None),
+        )
+        define.asked(
+            "taskq_queue_stuck",
+            "gauge",
+            "1 while Tasks wait and none has run or started for long (condition Stuck), else 0; "
+            "not there without spec.alerts.stuckSeconds.",
+            QUEUE,
+            lambda: ((fact.key, fact.is_stuck) for fact in self._facts if fact.alerts.stuck_seconds is not None),
         )
         for name, field, threshold in THRESHOLDS:
             define.asked(

@@ -133,8 +133,9 @@ class Alerts(Model):
         Seconds | None,
         Field(
             description=(
-                "Seconds for which the oldest pending Task has waited while nothing of the queue ran or started; "
-                f"{DEFAULT_STUCK_SECONDS} in the rules that come with TaskQ."
+                "Seconds without a step forward: of the queue, in which Tasks wait and none runs or starts, and of an "
+                "attempt that does not end, in a batch without any item that ends. Then they have the condition "
+                f"Stuck. Unset: no condition; {DEFAULT_STUCK_SECONDS} in the rules that come with TaskQ."
             )
         ),
     ] = None

@@ -23,7 +23,7 @@ from taskq.domain.schedules.spec import ScheduleSpec
 from taskq.domain.waiting import IN_ORDER, NOT_IN_ORDER
 from taskq.observability.metrics import Metrics
 from taskq.observability.operator_metrics import DispatcherFacts
-from taskq.observability.queue_metrics import QueueFacts
+from taskq.observability.queue_metrics import NO_ALERTS, QueueFacts
 from taskq.observability.roster import OTHER
 from taskq.resources.common import TERMINAL_PHASES, AttemptReason
 
@@ -36,6 +36,8 @@ NAMES = {
     "taskq_queue_concurrency_limit": "gauge",
     "taskq_queue_pending_limit": "gauge",
     "taskq_queue_held": "gauge",
+    "taskq_tasks_stuck": "gauge",
+    "taskq_queue_stuck": "gauge",
     "taskq_queue_alert_depth": "gauge",
     "taskq_queue_alert_stuck_seconds": "gauge",
     "taskq_queue_alert_failure_ratio": "gauge",
@@ -231,6 +233,12 @@ def test_how_queues_stand_is_asked_for_at_each_scrape(metrics):
     assert value(metrics, "taskq_queue_pending_limit", **queue) == 100
     assert value(metrics, "taskq_queue_held", **queue) == 0
     assert value(metrics, "taskq_unstarted_tasks", **queue, reason="ImagePullFailed") == 1
+    assert value(metrics, "taskq_tasks_stuck", **queue) == value(metrics, "taskq_queue_stuck", **queue) == 0
+    rows[:] = [facts(stuck=2, is_stuck=True)]
+    assert value(metrics, "taskq_tasks_stuck", **queue) == 2
+    assert value(metrics, "taskq_queue_stuck", **queue) == 1
+    rows[:] = [facts(stuck=2, is_stuck=True, alerts=NO_ALERTS)]
+    assert value(metrics, "taskq_tasks_stuck", **queue) is value(metrics, "taskq_queue_stuck", **queue) is None
     rows[:] = [facts(states=Counter(pending=6))]
     assert value(metrics, "taskq_tasks", **queue, state="pending") == 6
     rows[:] = []
