@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         "--yes", action="store_true", help="install the CRDs without asking, also in a cluster that was not made here"
     )
     result.add_argument("--stop", action="store_true", help="stop the operator that an earlier demo left running")
+    result.add_argument("--api", action="store_true", help="print the address at which that operator says why")
     return result
 
 
@@ -29,7 +30,9 @@ def main() -> int:
     """Run it; what the user can mend is told in one line, without a traceback."""
     arguments = parser().parse_args()
     try:
-        return run.stop() if arguments.stop else run.demo(yes=arguments.yes)
+        if arguments.stop:
+            return run.stop()
+        return run.api() if arguments.api else run.demo(yes=arguments.yes)
     except (ClusterError, DemoError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -32,6 +32,8 @@ class Operator(NamedTuple):
     """The operator's process."""
 
     url: str
+    api: str
+    """Where it says why Tasks wait; on this machine, so without a token."""
     log: Path
 
 
@@ -67,8 +69,8 @@ def start_operator(state: Path, target: Target, environment: Mapping[str, str]) 
     """Start the operator of this checkout, in place of the one that an earlier demo started."""
     stop_operator(state)
     processes = Processes(state)
-    address = f"127.0.0.1:{free_port()}"
-    flags = [f"--http-address={address}"]
+    address, api = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    flags = [f"--http-address={address}", f"--api-address={api}", "--api-anonymous"]
     if target.kubeconfig and os.pathsep not in target.kubeconfig:
         flags.append(f"--kubeconfig={target.kubeconfig}")
     if target.context:
@@ -77,7 +79,8 @@ def start_operator(state: Path, target: Target, environment: Mapping[str, str]) 
         flags += [f"--namespaces={NAMESPACE}", f"--lease-namespace={NAMESPACE}", "--lease-name=taskq-demo"]
     for name in [name for name in environment if name.startswith("TASKQ_")]:
         os.environ.pop(name)  # choices of this cluster and of this demo; to the operator they would be settings
-    write_json(state / "operator.json", {"url": f"http://{address}", "namespaced": not target.ours})
+    answers = {"url": f"http://{address}", "api": f"http://{api}", "namespaced": not target.ours}
+    write_json(state / "operator.json", answers)
     processes.log(OPERATOR).unlink(missing_ok=True)
     processes.start(Program(OPERATOR, [sys.executable, "-m", "taskq", *flags], {"PYTHONUNBUFFERED": "1"}))
     found = running_operator(state)
@@ -87,7 +90,8 @@ def start_operator(state: Path, target: Target, environment: Mapping[str, str]) 
 
 def running_operator(state: Path) -> Operator:
     """Where the operator of the last start answers and writes."""
-    return Operator(str(read_json(state / "operator.json").get("url", "")), Processes(state).log(OPERATOR))
+    found = read_json(state / "operator.json")
+    return Operator(str(found.get("url", "")), str(found.get("api", "")), Processes(state).log(OPERATOR))
 
 
 def stop_operator(state: Path) -> bool:

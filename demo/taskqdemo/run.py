@@ -47,6 +47,15 @@ def stop() -> int:
     return 0
 
 
+def api() -> int:
+    """Print where the operator of an earlier demo says why Tasks wait."""
+    found = install.running_operator(state_of(os.environ)).api
+    if not found:
+        raise DemoError("no demo's operator runs here: `make demo` starts one")
+    print(found)
+    return 0
+
+
 def _clear(kube: Kube) -> None:
     """Delete the Tasks of an earlier demo, with all that they own."""
     if not kube.items("Task", NAMESPACE, SELECTOR):
@@ -131,6 +140,7 @@ def _conclude(rows: list[Row], target: Target, operator: Operator) -> None:
         f"  {kubectl} logs -l taskq.dev/task=third-time-lucky --prefix",
         f"  {kubectl} apply -f examples/hello.yaml",
         f"  curl -s {operator.url}/metrics | grep ^taskq_tasks",
+        f"  curl -s {operator.api}/v1/namespaces/{NAMESPACE}/tasks/hello/why",
         "  docs/quickstart.md goes on from here; examples/ has more to copy",
     ]
     print("\n".join(lines))
