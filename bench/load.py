@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from taskq.cluster.session import Session
-from taskq.cluster.store import decode_job
+from taskq.domain.decoding import decode_job
 from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import Job, QueueSpec, Task
 

@@ -17,7 +17,7 @@ import msgspec
 
 from taskq.clock import Clock
 from taskq.cluster.session import Api, Reply
-from taskq.cluster.store import Store, TaskDecoder, decode_job, decode_pod
+from taskq.cluster.store import Store
 from taskq.domain import status
 from taskq.domain.actions import (
     Action,
@@ -30,6 +30,7 @@ from taskq.domain.actions import (
     WriteStatus,
 )
 from taskq.domain.board import Board
+from taskq.domain.decoding import TaskDecoder, decode_job, decode_pod
 from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import Job, Key, Pod, Task
 from taskq.domain.reasons import Reason, message

@@ -16,9 +16,9 @@ import msgspec
 from taskq.clock import Clock
 from taskq.cluster.effects import MERGE_PATCH, TASKS
 from taskq.cluster.session import Api
-from taskq.cluster.store import TaskDecoder
 from taskq.cluster.waker import Waker
 from taskq.domain.archive import Archive, Due, Finished, finished
+from taskq.domain.decoding import TaskDecoder
 from taskq.domain.model import Key, QueueSpec, Task
 from taskq.errors import RequestError
 

@@ -10,10 +10,11 @@ from taskq.clock import Clock
 from taskq.cluster.retention import Retention
 from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
-from taskq.cluster.store import Store, decode_queue
+from taskq.cluster.store import Store
 from taskq.controller.observer import Observer
 from taskq.domain import stuck
 from taskq.domain.board import Board
+from taskq.domain.decoding import decode_queue
 from taskq.domain.model import Queue, Task
 from taskq.domain.queue_status import queue_patch
 from taskq.domain.stuck_queue import QuietQueues

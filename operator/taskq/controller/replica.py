@@ -17,15 +17,7 @@ from taskq.cluster.lease import Lease
 from taskq.cluster.retention import Retention
 from taskq.cluster.scheduled import decode_schedule, decode_scheduled_task
 from taskq.cluster.session import Api
-from taskq.cluster.store import (
-    Known,
-    Store,
-    TaskDecoder,
-    decode_job,
-    decode_pod,
-    decode_queue,
-    decode_template,
-)
+from taskq.cluster.store import Known, Store
 from taskq.cluster.webhooks import Webhooks
 from taskq.controller.dispatcher import Dispatcher
 from taskq.controller.figures import queue_facts
@@ -36,6 +28,7 @@ from taskq.controller.schedules import Schedules
 from taskq.controller.templates import Templates
 from taskq.domain import policy
 from taskq.domain.board import Board, Limits
+from taskq.domain.decoding import TaskDecoder, decode_job, decode_pod, decode_queue, decode_template
 from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task, Template
 from taskq.domain.schedules.objects import Schedule
 from taskq.observability.metrics import Metrics

@@ -11,9 +11,10 @@ from taskq.clock import Clock
 from taskq.cluster.effects import JOBS
 from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
-from taskq.cluster.store import Store, decode_template
+from taskq.cluster.store import Store
 from taskq.cluster.waker import Waker
 from taskq.domain.admission import Fault
+from taskq.domain.decoding import decode_template
 from taskq.domain.model import Template
 from taskq.domain.reasons import Reason, message
 from taskq.domain.registry import check

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskq.domain import dependencies, policy
-from taskq.domain.lifecycle import View, fault_of
+from taskq.domain.actions import WriteStatus
+from taskq.domain.lifecycle import View, decide, fault_of
 from taskq.domain.model import Task, stamp
 from taskq.domain.reasons import Reason, message
 
@@ -20,7 +21,24 @@ class Why(NamedTuple):
 
 
 def hindrance(view: View, now: float) -> Why | None:
-    """None for a Task that is ready to start, or whose Job is there."""
+    """None for a Task that is ready to start.
+
+    What the decision says last wins: a check that this module has no words of its own for is told in those that are
+    written, or about to be written, in the Task's status.
+    """
+    decision, known = decide(view, now), _known(view, now)
+    if not decision.waits_for or (known and known.reason == decision.waits_for):
+        return known
+    written = next((action for action in decision.actions if isinstance(action, WriteStatus)), None)
+    if written:
+        return Why(decision.waits_for, written.status["message"], decision.wake_at)
+    shown = view.task.condition("Admitted")
+    told = shown is not None and shown.reason == decision.waits_for
+    text = shown.message if shown and told else message(Reason.WAITING, queue=view.task.queue.name)
+    return Why(decision.waits_for, text)
+
+
+def _known(view: View, now: float) -> Why | None:
     task = view.task
     if task.defect:
         return Why(Reason.INVALID_TASK, message(Reason.INVALID_TASK, message=task.defect))

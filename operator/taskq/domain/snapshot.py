@@ -7,10 +7,19 @@ Job is left of. Lists that were made one after the other may show a Task between
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
 
 from taskq.domain.board import Board, Limits
+from taskq.domain.decoding import TaskDecoder, decode_job, decode_pod, decode_queue, decode_template
 from taskq.domain.model import Job, Pod, Queue, Task, Template
+
+Document = Mapping[str, Any]
+"""An object as the API writes it."""
+
+T = TypeVar("T")
 
 
 def board_of(
@@ -41,3 +50,42 @@ def board_of(
             board.on_task(None, task)
     board.observe(now)
     return board
+
+
+def board_of_documents(
+    *,
+    tasks: Iterable[Document],
+    jobs: Iterable[Document],
+    pods: Iterable[Document] = (),
+    queues: Iterable[Document],
+    templates: Iterable[Document] = (),
+    now: float,
+    limits: Limits | None = None,
+) -> Board:
+    """The same from documents; Jobs and pods are those with the label ``taskq.dev/task``.
+
+    One of which not even the metadata can be read is passed over, as the operator does.
+    """
+    return board_of(
+        tasks=_read(tasks, TaskDecoder(0)),
+        jobs=_read(jobs, decode_job),
+        pods=_read(pods, decode_pod),
+        queues=_read(queues, decode_queue),
+        templates=_read(templates, decode_template),
+        now=now,
+        limits=limits,
+    )
+
+
+def task_of(document: Document) -> Task:
+    """A Task from its document, for :func:`explain`; :class:`msgspec.DecodeError` when it is none."""
+    return TaskDecoder(0)(msgspec.json.encode(document))
+
+
+def _read(documents: Iterable[Document], decode: Callable[[bytes], T]) -> Iterator[T]:
+    for document in documents:
+        try:
+            found = decode(msgspec.json.encode(document))
+        except msgspec.DecodeError:
+            continue
+        yield found

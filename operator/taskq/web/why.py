@@ -10,8 +10,9 @@ from aiohttp import web
 
 from taskq.clock import Clock
 from taskq.cluster.session import Api
-from taskq.cluster.store import Store, TaskDecoder
+from taskq.cluster.store import Store
 from taskq.domain.board import Board
+from taskq.domain.decoding import TaskDecoder
 from taskq.domain.explain import explain
 from taskq.domain.explain_queue import explain_queue
 from taskq.domain.model import Key, Task

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from builders import make_job, make_pod, make_task
-from taskq.cluster.store import TaskDecoder, decode_pod
+from taskq.domain.decoding import TaskDecoder, decode_pod
 from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import QueueSpec
 
