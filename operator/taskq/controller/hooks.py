@@ -17,10 +17,11 @@ from taskq.clock import Clock
 from taskq.cluster.effects import TASKS
 from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
-from taskq.cluster.store import Store, TaskDecoder
+from taskq.cluster.store import Store
 from taskq.cluster.waker import Waker
 from taskq.cluster.webhooks import Webhooks
 from taskq.domain import hooks
+from taskq.domain.decoding import TaskDecoder
 from taskq.domain.following import HookStatus
 from taskq.domain.model import Key, Task
 from taskq.errors import ApiError, RequestError
