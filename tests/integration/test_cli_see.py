@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from cluster_tools.command_line import CommandLine
 from cluster_tools.desk import Desk, retries
 from cluster_tools.operator_process import OperatorProcess
 from cluster_tools.waiting import until
+from taskq import __version__
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -179,6 +183,142 @@ def test_queues_show_what_waits_and_runs(look: CommandLine, zoo: Desk) -> None:
     assert said.column("RUNNING") == ["0/10"]
     assert said.column("PENDING") == ["1"]
     assert look("queues", "shut", "-o", "jsonpath={.spec.state}").out == "Paused"
+
+
+def test_schedules_show_their_next_runs(taskq: CommandLine, desk: Desk) -> None:
+    """In the user's zone and in their own; one that can't be followed does not hide the others."""
+    desk.schedule("nightly", schedules=["0 3 * * 1-5"], timeZone="Asia/Kolkata")
+    desk.schedule("held", everySeconds=3600, suspend=True)
+    desk.schedule("broken", schedules=["0 3 31 2 *"])
+    said = taskq("schedules")
+    assert said.column("NAME") == ["broken", "held", "nightly"]
+    assert said.column("SUSPENDED") == ["false", "true", "false"]
+    assert said.column("WHEN")[2] == "at 03:00 on weekdays, Asia/Kolkata"
+    rows = taskq("schedules", "nightly", "--next", "3")
+    assert len(rows.column("NAME")) == 3
+    assert all(there.endswith("03:00:00 IST") for there in rows.column("IN-ITS-ZONE"))
+    assert "IST" in taskq("schedules", "nightly", "-o", "wide").out
+    assert "is suspended" in taskq("schedules", "held", "--next", "1").err
+    assert taskq("schedules", "nightly", "-o", "name").out == "schedule.taskq.dev/nightly\n"
+
+
+def test_templates_say_what_they_take(taskq: CommandLine, desk: Desk) -> None:
+    """And what they run."""
+    desk.create("TaskTemplate", "report", {"description": "Makes the report", "jobTemplate": _job()})
+    said = taskq("templates", "-o", "wide")
+    assert (said.column("NAME"), said.column("IMAGE")) == (["report"], ["busybox:1.36"])
+    assert said.column("DESCRIPTION") == ["Makes the report"]
+
+
+# --- events, stats, top, logs -------------------------------------------------------------------------------------
+
+
+def test_events_tell_what_happened(look: CommandLine, zoo: Desk) -> None:
+    """Of all, or of one Task; warnings only, if asked for."""
+    until(lambda: "RetriesExhausted" in look("events").out, "the failure's Event")
+    assert set(look("events", "fails").column("OBJECT")) == {"task/fails"}
+    assert set(look("events", "--warnings").column("TYPE")) == {"Warning"}
+    assert look("events", "--newer", "0s", "waits").err == "No events found.\n"
+    assert json.loads(look("events", "-o", "json").out)["kind"] == "List"
+
+
+def test_stats_sum_up(look: CommandLine, zoo: Desk) -> None:
+    """Throughput, failures, waits and run times, by any key."""
+    said = look("stats", "--by", "queue", "-o", "wide")
+    assert said.column("QUEUE") == ["default"]
+    assert (said.column("ENDED"), said.column("FAILED"), said.column("FAILURES")) == (["2"], ["1"], ["50.0%"])
+    assert said.column("ATTEMPTS") == ["3"]
+    found = json.loads(look("stats", "--by", "phase", "--since", "1h", "-o", "json").out)
+    assert [(group["phase"], group["ended"]) for group in found["groups"]] == [("Failed", 1), ("Succeeded", 1)]
+    assert found["groups"][0]["runSeconds"]["p50"] >= 0
+    assert "No Task has ended in that time" in look("stats", "--since", "2d", "--until", "1d").err
+    assert "unknown key" in look("stats", "--by", "colour", code=1).err
+
+
+def test_top_prints_one_picture_without_a_terminal(look: CommandLine) -> None:
+    """What runs comes before what waits."""
+    said = look("top")
+    assert "namespace zoo-" in said.out.splitlines()[0]
+    assert said.out.index("runs") < said.out.index("waits")
+    assert "fine" not in said.out
+
+
+def test_top_lives_on_a_terminal_until_q(zoo: Desk, cluster: localcluster.Cluster) -> None:
+    """It takes the terminal's other screen, and gives it back as it was."""
+    command = [sys.executable, "-m", "taskq.cli", "top", "-n", zoo.namespace, "--interval", "500ms"]
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "TERM": "xterm", "NO_COLOR": "1"}
+    own, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = ""
+
+    def shows(text: str) -> bool:
+        nonlocal seen
+        if select.select([own], [], [], 0.2)[0]:
+            with contextlib.suppress(OSError):  # nobody has the other end any more
+                seen += os.read(own, 65_536).decode()
+        return text in seen
+
+    until(lambda: shows("waits"), "the first picture")
+    os.write(own, b" ")  # hold
+    os.write(own, b"q")
+    until(lambda: shows("\x1b[?1049l"), "the screen is given back")
+    assert process.wait(timeout=30) == 0
+    os.close(own)
+
+
+def test_logs_say_why_there_are_none(look: CommandLine, zoo: Desk) -> None:
+    """Of what waits, and of attempts that there have not been; of pods that are gone, the status keeps something."""
+    assert "waits is Pending and has no pod yet" in look("logs", "waits", code=1).err
+    assert "no attempt 9" in look("logs", "fails", "--attempt", "9", code=1).err
+    assert "no previous one" in look("logs", "fine", "--previous", code=1).err
+    assert "give one of them" in look("logs", "fine", "--previous", "--all-attempts", code=1).err
+
+
+def test_logs_outlive_their_pods_in_the_status(taskq: CommandLine, desk: Desk) -> None:
+    """What each attempt said last, with its exit code."""
+    desk.task("fails", {"exitCode": 3, "message": "no database"}, {"exitCode": 4}, retryPolicy=retries(2))
+    desk.wait_phase("fails", "Failed")
+    for pod in desk.pods("fails"):
+        desk.core.delete_namespaced_pod(pod["metadata"]["name"], desk.namespace, grace_period_seconds=0)
+    until(lambda: not desk.pods("fails"), "the pods are gone")
+    said = taskq("logs", "fails", "--all-attempts").out
+    assert "attempt 1, ended" in said
+    assert "Error, exit code 3: no database" in said
+    assert "exit code 4" in taskq("logs", "fails").out
+    assert "no database" in taskq("logs", "fails", "--previous").out
+
+
+# --- info, doctor -------------------------------------------------------------------------------------------------
+
+
+def test_info_tells_who_talks_to_whom(look: CommandLine, operator: OperatorProcess) -> None:
+    """Client, cluster, user, operator and leader."""
+    found = json.loads(look("info", "--operator", f"http://{operator.address}", "-o", "json").out)
+    assert found["client"] == found["operator"] == __version__
+    assert (found["user"], found["tasks"], found["taskqueues"]) == ("admin", "4", "1")
+    assert "in default" in found["leader"]
+    assert look("info").out.splitlines()[7].split() == ["operator:", "<unknown>"]
+
+
+def test_doctor_finds_a_healthy_installation(look: CommandLine, operator: OperatorProcess) -> None:
+    """Everything that can be seen is well."""
+    said = look("doctor", "--operator", f"http://{operator.address}", "-o", "json")
+    states = {one["check"]: one["state"] for one in json.loads(said.out)["findings"]}
+    assert {check for check, state in states.items() if state != "ok"} == {"Controller-manager"}
+    assert {"CRD tasks", "Leader", "Metrics", "Clock", "API server", "You may read logs"} <= states.keys()
+
+
+def test_doctor_says_how_to_mend(look: CommandLine) -> None:
+    """No leader is a fault; rights that one has not are warnings, with the Role to ask for."""
+    said = look("doctor", "--lease-name", "nobodys", code=1)
+    assert "fault    Leader: no Lease named nobodys" in said.out
+    assert "helm upgrade --install" in said.out
+    said = look("doctor", "--as", "nobody@example.com", "-o", "json")
+    found = {one["check"]: one for one in json.loads(said.out)["findings"]}
+    assert found["You may see Tasks"]["state"] == "warning"
+    assert "ask for a Role with list, watch on tasks.taskq.dev" in found["You may see Tasks"]["mend"]
+    assert found["Leader"]["state"] == "unknown"
 
 
 # --- habits -------------------------------------------------------------------------------------------------------

@@ -87,3 +87,85 @@ def _rate(queue: Object) -> str:
 
 def _state_colour(state: str) -> str:
     return {"Open": "", "Closed": "red"}.get(state, "yellow")
+
+
+def schedule_columns(now: float, *, namespaced: bool) -> Sequence[Column]:
+    """Schedules with the next run, as the user's clock shows it, and as the Schedule's does."""
+    from taskq.cli.plans import next_ticks, plan_of, wall, zone_of
+    from taskq.errors import TaskQError
+
+    def upcoming(schedule: Object) -> int | None:
+        try:
+            return next(iter(next_ticks(plan_of(schedule), now, 1)), None)
+        except TaskQError:
+            return None
+
+    def here(schedule: Object) -> str:
+        tick = upcoming(schedule)
+        return "" if tick is None or _is_suspended(schedule) else wall(tick)
+
+    def there(schedule: Object) -> str:
+        tick = upcoming(schedule)
+        return "" if tick is None or _is_suspended(schedule) else wall(tick, zone_of(schedule["spec"]))
+
+    return (
+        *((NAMESPACE,) if namespaced else ()),
+        Column("NAME", name_of),
+        Column("READY", ready),
+        Column("SUSPENDED", _suspended, colour=lambda text: "" if text == "false" else "yellow"),
+        Column("ACTIVE", lambda schedule: str(len(schedule.get("status", {}).get("active") or ()))),
+        Column("LAST", lambda schedule: since(schedule.get("status", {}).get("lastScheduleTime"), now)),
+        Column("RESULT", _status("lastResult"), colour=phase_colour),
+        Column("NEXT", here),
+        Column("NEXT-IN-ITS-ZONE", there, wide=True),
+        Column("MISSED", _status("missedRuns"), wide=True),
+        Column("FAILURES", _status("consecutiveFailures"), wide=True),
+        Column("AGE", lambda schedule: since(schedule["metadata"]["creationTimestamp"], now)),
+        Column("WHEN", lambda schedule: one_line(_when(schedule))),
+    )
+
+
+def _is_suspended(schedule: Object) -> bool:
+    return bool(schedule["spec"].get("suspend") or schedule.get("status", {}).get("suspension"))
+
+
+def _suspended(schedule: Object) -> str:
+    """By whom: the spec, or the Schedule itself after too many failures."""
+    if schedule["spec"].get("suspend"):
+        return "true"
+    reason = (schedule.get("status", {}).get("suspension") or {}).get("reason", "")
+    return reason if reason and reason != "Spec" else "false"
+
+
+def _when(schedule: Object) -> str:
+    from taskq.cli.plans import spec_of
+    from taskq.domain.schedules.describe import describe
+
+    return describe(spec_of(schedule["spec"]))
+
+
+def template_columns(now: float, *, namespaced: bool) -> Sequence[Column]:
+    """TaskTemplates with what `run` can give them."""
+    return (
+        *((NAMESPACE,) if namespaced else ()),
+        Column("NAME", name_of),
+        Column("READY", ready),
+        Column("QUEUE", lambda template: template["spec"].get("queueName", "")),
+        Column("PARAMETERS", _parameters),
+        Column("IMAGE", _image, wide=True),
+        Column("AGE", lambda template: since(template["metadata"]["creationTimestamp"], now)),
+        Column("DESCRIPTION", lambda template: one_line(template["spec"].get("description") or "", MESSAGE_WIDTH)),
+    )
+
+
+def _parameters(template: Object) -> str:
+    """`name*` is one that has to be given."""
+    return ",".join(
+        one["name"] + ("*" if one.get("required") and "default" not in one else "")
+        for one in template["spec"].get("parameters") or ()
+    )
+
+
+def _image(template: Object) -> str:
+    pod = template["spec"]["jobTemplate"].get("spec", {}).get("template", {}).get("spec", {})
+    return ",".join(container.get("image", "") for container in pod.get("containers") or ())

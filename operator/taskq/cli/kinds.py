@@ -43,6 +43,7 @@ TEMPLATE = Kind("TaskTemplate", "tasktemplates")
 JOB = Kind("Job", "jobs", "batch", "v1")
 POD = Kind("Pod", "pods", "", "v1")
 EVENT = Kind("Event", "events", "", "v1")
+SERVICE = Kind("Service", "services", "", "v1")
 LEASE = Kind("Lease", "leases", "coordination.k8s.io", "v1")
 CRD = Kind("CustomResourceDefinition", "customresourcedefinitions", "apiextensions.k8s.io", "v1", namespaced=False)
 

@@ -18,6 +18,7 @@ from taskq import __version__
 from taskq.cli.catalog import CATALOG
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.framework import LazyGroup
+from taskq.errors import TaskQError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -65,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"Error from server{f' ({error.reason})' if error.reason else ''}: {error}", error.code)
     except CliError as error:
         return _fail(f"error: {error}", error.code)
+    except TaskQError as error:  # the domain's: a Schedule's field that can't be followed
+        return _fail(f"error: {error}")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:

@@ -82,15 +82,21 @@ class Table:
     """Rows as kubectl prints them. Widths grow with what comes, so that no list has to be complete first."""
 
     def __init__(
-        self, columns: Sequence[Column], *, wide: bool = False, headers: bool = True, stream: TextIO | None = None
+        self,
+        columns: Sequence[Column],
+        *,
+        wide: bool = False,
+        headers: bool = True,
+        stream: TextIO | None = None,
+        colours: TextIO | None = None,
     ) -> None:
-        """Prints the headers with the first rows."""
+        """Prints the headers with the first rows. `colours` is where the text ends up, if that is not the stream."""
         self._wide = wide
         self.columns = columns
         self._widths = [len(column.header) if headers else 0 for column in self.columns]
         self._headers = headers
         self._stream = stream or sys.stdout
-        self._colours = has_colours(self._stream)
+        self._colours = has_colours(colours or self._stream)
 
     @property
     def columns(self) -> Sequence[Column]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from taskq.cli import tasks
 from taskq.cli.api import Api, lines
 from taskq.cli.errors import ApiRefused, CliError
-from taskq.cli.kinds import POD, TASK, Object, name_of, namespace_of
+from taskq.cli.kinds import POD, Object, name_of, namespace_of
 from taskq.cli.output import note
 from taskq.cli.text import local, one_line
 from taskq.cli.waiting import changes
@@ -92,22 +92,23 @@ def follow_task(api: Api, task: Object, how: How | None = None, *, until: float 
             if uid not in printed and ready and print_pod(api, pod, asked, follow=True):
                 printed.add(uid)
         if tasks.ended(seen):
-            if not printed:
+            if not printed and tasks.attempts(seen):
                 note(ending(seen))
             return
 
 
-def ending(task: Object) -> str:
-    """What is left of a Task whose pods are gone: what its status keeps of the attempts."""
-    known = tasks.attempts(task)
+def ending(task: Object, attempt: int | None = None) -> str:
+    """What is left when pods are gone: what the status keeps of each attempt, or of this one."""
+    known = [one for one in tasks.attempts(task) if attempt in {None, one["number"]}]
     if not known:
-        return f"{TASK.qualified}/{name_of(task)} is {tasks.phase(task)} and has had no pod"
-    said = [f"The pods of {name_of(task)} are gone; its status keeps what each attempt said last:"]
-    for attempt in known:
-        code = attempt.get("exitCode")
-        head = f"attempt {attempt['number']}, ended {local(attempt.get('completionTime'))}, {attempt.get('reason', '')}"
+        what = f"attempt {attempt}" if attempt else "it"
+        return f"The pods of {name_of(task)} are gone, and its status says nothing of {what}"
+    said = [f"The logs of {name_of(task)} are gone with its pods; its status keeps what was said last:"]
+    for one in known:
+        code = one.get("exitCode")
+        head = f"attempt {one['number']}, ended {local(one.get('completionTime'))}, {one.get('reason') or 'unknown'}"
         head += f", exit code {code}" if code is not None else ""
-        said.append(f"  {head}: {one_line(attempt.get('message') or '(nothing)')}")
+        said.append(f"  {head}: {one_line(one.get('message') or '(nothing)')}")
     return "\n".join(said)
 
 
