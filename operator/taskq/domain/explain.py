@@ -14,7 +14,7 @@ from taskq.domain import forecast, limits, policy
 from taskq.domain.actions import WriteStatus
 from taskq.domain.board import Board
 from taskq.domain.estimate import Estimate, estimate
-from taskq.domain.forecast import Line, Start
+from taskq.domain.forecast import Line, Start, Steps, finish
 from taskq.domain.hindrance import Why, hindrance
 from taskq.domain.lifecycle import Decision, Stage, View, decide, why_not_running
 from taskq.domain.limits import Limit
@@ -70,6 +70,11 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel"):
 
 def explain(board: Board, task: Task, now: float, *, names: bool = True) -> Explanation:
     """Answer for one Task; ``names``: whether to name the others that it waits for."""
+    return finish(explain_in_steps(board, task, now, names=names))
+
+
+def explain_in_steps(board: Board, task: Task, now: float, *, names: bool = True) -> Steps[Explanation]:
+    """The same, for who has other things to do meanwhile."""
     view = board.view(task.metadata.uid)
     if view is None or view.task.is_terminal:
         state = board.queues.find(task.queue)
@@ -83,7 +88,8 @@ def explain(board: Board, task: Task, now: float, *, names: bool = True) -> Expl
     if decision.stage in (Stage.RUNNING, Stage.LAUNCHING):
         return _answer(task, "Running", _running(view, decision, now), priority, now)
     phase = "Retrying" if task.settled_attempt else "Pending"
-    return _waiting(board, view, _answer(task, phase, hindrance(view, now), priority, now), now, names=names)
+    answer = _answer(task, phase, hindrance(view, now), priority, now)
+    return (yield from _waiting(board, view, answer, now, names=names))
 
 
 def _answer(task: Task, phase: str, why: Why | None, priority: int, now: float) -> Explanation:
@@ -138,7 +144,7 @@ def _running(view: View, decision: Decision, now: float) -> Why:
 # --- a Task that waits --------------------------------------------------------------------------------------------
 
 
-def _waiting(board: Board, view: View, answer: Explanation, now: float, *, names: bool) -> Explanation:
+def _waiting(board: Board, view: View, answer: Explanation, now: float, *, names: bool) -> Steps[Explanation]:
     """Add what its queue has to do with it."""
     state, uid = board.queues.of(view.task.queue), view.task.metadata.uid
     in_line = uid in state.order or state.is_beyond(uid)
@@ -156,7 +162,7 @@ def _waiting(board: Board, view: View, answer: Explanation, now: float, *, names
     elif found:
         answer = msgspec.structs.replace(answer, reason=found[0].reason, message=found[0].message)
     ending = [(holder.queue, holder.job) for holder in limits.holders_of(board, state)]
-    line = forecast.line_before(board.queues, state, uid, ending=ending, now=now)
+    line = yield from forecast.line_before(board.queues, state, uid, ending=ending, now=now)
     first = tuple(neighbours(board, line.first, now)) if names else ()
     return msgspec.structs.replace(
         answer,

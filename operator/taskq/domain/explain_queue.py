@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from itertools import islice
 
 import msgspec
 
 from taskq.domain import forecast, limits
 from taskq.domain.board import Board
 from taskq.domain.explain import Neighbour, neighbours
-from taskq.domain.forecast import NAMED, Start
+from taskq.domain.forecast import Start, Steps, finish
 from taskq.domain.limits import Limit
 from taskq.domain.model import Key, stamp
 from taskq.domain.queue_state import QueueState
@@ -46,10 +44,19 @@ class QueueExplanation(msgspec.Struct, frozen=True, rename="camel"):
 
 def explain_queue(board: Board, key: Key, now: float, *, names: bool = True) -> QueueExplanation:
     """Answer for one queue; one that nothing is known of is empty. ``names``: whether to name Tasks."""
+    return finish(explain_queue_in_steps(board, key, now, names=names))
+
+
+def explain_queue_in_steps(board: Board, key: Key, now: float, *, names: bool = True) -> Steps[QueueExplanation]:
+    """The same, for who has other things to do meanwhile."""
     state = board.queues.find(key) or QueueState(key)
     found = tuple(_limits(board, state, now, names=names))
     reason, text = (found[0].reason, found[0].message) if found else _unlimited(state)
     counts = state.counts()
+    first: tuple[Start, ...] = ()
+    if names:
+        ending = [(holder.queue, holder.job) for holder in limits.holders_of(board, state)]
+        first = yield from forecast.next_of(board.queues, state, ending=ending, now=now)
     return QueueExplanation(
         namespace=key.namespace,
         queue=key.name,
@@ -63,7 +70,7 @@ def explain_queue(board: Board, key: Key, now: float, *, names: bool = True) -> 
         retrying=counts.retrying,
         waiting_for={str(why): count for why, count in Waiting(board.queues, now).reasons(state).items()},
         limits=found,
-        following=tuple(neighbours(board, _next(board, state, now), now)) if names else (),
+        following=tuple(neighbours(board, first, now)),
         seconds_between_starts=state.pace.seconds_a_start(now),
         unsettled=board.unsettled(state),
     )
@@ -84,11 +91,3 @@ def _unlimited(state: QueueState) -> tuple[str, str]:
     if len(state.order):
         return Reason.CONCURRENCY_KEY_LIMIT, message(Reason.KEYS_TAKEN, count=len(state.order))
     return Reason.NOTHING_READY, message(Reason.NOTHING_READY)
-
-
-def _next(board: Board, state: QueueState, now: float) -> list[Start]:
-    if forecast.is_plain(board.queues, state):
-        return [Start(state.key, rank[-1]) for rank in heapq.nsmallest(NAMED, state.order)]
-    ending = [(holder.queue, holder.job) for holder in limits.holders_of(board, state)]
-    all_starts = islice(forecast.starts(board.queues, state, ending=ending, now=now), forecast.FARTHEST)
-    return list(islice((start for start in all_starts if start.queue == state.key), NAMED))

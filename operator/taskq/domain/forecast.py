@@ -11,21 +11,30 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from taskq.domain.model import Key
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
 
 FARTHEST = 500
-"""Starts that are rehearsed at most: a few ten milliseconds. Whoever stands behind more is told so."""
+"""Starts that are rehearsed at most: some ten milliseconds. Whoever stands behind more is told so."""
+
+_STEP = 20
+"""Starts that are rehearsed without a pause: a few milliseconds."""
 
 NAMED = 5
 """Tasks that are listed by name, of those that stand before one."""
 
 _TICK_SECONDS = 0.001
+
+
+T = TypeVar("T")
+
+Steps = Generator[None, None, T]
+"""Work that may be left alone for a moment at each pause; what it reads of the board may have moved on then."""
 
 
 class Start(NamedTuple):
@@ -46,7 +55,19 @@ class Line(NamedTuple):
     """The first few of these."""
 
 
-def line_before(queues: Queues, state: QueueState, uid: str, *, ending: Iterable[tuple[Key, Key]], now: float) -> Line:
+def finish(steps: Steps[T]) -> T:
+    """Go on without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def line_before(
+    queues: Queues, state: QueueState, uid: str, *, ending: Iterable[tuple[Key, Key]], now: float
+) -> Steps[Line]:
     """Where a Task of the order stands; ``ending`` are the queues and Jobs that hold slots, first to end first."""
     if is_plain(queues, state):
         return _by_rank(state, uid)
@@ -59,7 +80,26 @@ def line_before(queues: Queues, state: QueueState, uid: str, *, ending: Iterable
         seen += 1
         if len(first) < NAMED:
             first.append(start)
+        if seen % _STEP == 0:
+            yield
     return Line(None, seen, tuple(first))
+
+
+def next_of(
+    queues: Queues, state: QueueState, *, ending: Iterable[tuple[Key, Key]], now: float
+) -> Steps[tuple[Start, ...]]:
+    """The first few Tasks of one queue, in their order."""
+    if is_plain(queues, state):
+        return tuple(Start(state.key, rank[-1]) for rank in heapq.nsmallest(NAMED, state.order))
+    found: list[Start] = []
+    for number, start in enumerate(islice(starts(queues, state, ending=ending, now=now), FARTHEST)):
+        if start.queue == state.key:
+            found.append(start)
+        if len(found) == NAMED:
+            break
+        if number % _STEP == _STEP - 1:
+            yield
+    return tuple(found)
 
 
 def starts(queues: Queues, state: QueueState, *, ending: Iterable[tuple[Key, Key]] = (), now: float) -> Iterator[Start]:

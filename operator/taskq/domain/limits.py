@@ -91,6 +91,8 @@ def head_blocked(board: Board, state: QueueState, head: str, now: float, *, name
     key = next(own(board, state, head, names=names), None)
     name = view.task.metadata.name if view and names else "another"
     text = why.message if why else key.message if key else ""
+    if why and not names:  # what keeps another Task may name what is its own affair
+        text = str(why.reason)
     text = message(Reason.HEAD_BLOCKED, queue=state.key.name, head=name, why=text)
     return Limit(str(Reason.HEAD_BLOCKED), text, state.key.name, "spec.queueingStrategy")
 

@@ -48,11 +48,12 @@ class QueueState:
         self._waiting_since: dict[str, float] = {}
 
     def copy(self) -> QueueState:
-        """The same queue, for a forecast: its members are shared, its figures are left out."""
+        """The same queue, for a forecast: its members are shared, its figures are left out, and nobody comes in new."""
         twin = QueueState(self.key)
         twin.queue, twin.members, twin.last_start = self.queue, self.members, self.last_start
-        twin.order, twin.starts, twin._oldest = self.order.copy(), self.starts.copy(), self._oldest.copy()
-        twin.holding, twin._beyond = self.holding.copy(), self._beyond.copy()
+        twin.order, twin.starts, twin.holding = self.order.copy(), self.starts.copy(), self.holding.copy()
+        if self._beyond:
+            twin._oldest, twin._beyond = self._oldest.copy(), self._beyond.copy()
         return twin
 
     @property

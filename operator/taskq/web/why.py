@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -13,8 +14,9 @@ from taskq.cluster.session import Api
 from taskq.cluster.store import Store
 from taskq.domain.board import Board
 from taskq.domain.decoding import TaskDecoder
-from taskq.domain.explain import explain
-from taskq.domain.explain_queue import explain_queue
+from taskq.domain.explain import explain_in_steps
+from taskq.domain.explain_queue import explain_queue_in_steps
+from taskq.domain.forecast import Steps
 from taskq.domain.model import Key, Task
 from taskq.errors import ApiError, RequestError
 from taskq.resources.common import DEFAULT_QUEUE, GROUP, VERSION
@@ -57,6 +59,7 @@ class Why:
         self._access = Access(api, clock)
         self._decode = TaskDecoder(0)
         self._requests = Budget(clock, per_second=requests_per_second, burst=2 * requests_per_second)
+        self._telling = asyncio.Lock()
         self._time = Budget(clock, per_second=SHARE, burst=_BURST_SECONDS)
 
     def app(self) -> web.Application:
@@ -74,7 +77,7 @@ class Why:
         names = await self._admit(request, Question("get", "tasks", key.namespace, key.name))
         self._check_standing()
         task = self._tasks.get(key) or await self._fetch(key)
-        return self._tell(lambda now: explain(self._board, task, now, names=names))
+        return await self._tell(explain_in_steps(self._board, task, self._clock.now(), names=names))
 
     async def _queue(self, request: web.Request) -> web.Response:
         key = _key(request)
@@ -85,7 +88,7 @@ class Why:
         if not implicit and (state is None or state.queue is None):
             text = f"Namespace {key.namespace} has no TaskQueue named {key.name}, or it is not served by this operator"
             raise Refusal(HTTPStatus.NOT_FOUND, text)
-        return self._tell(lambda now: explain_queue(self._board, key, now, names=names))
+        return await self._tell(explain_queue_in_steps(self._board, key, self._clock.now(), names=names))
 
     async def _fetch(self, key: Key) -> Task:
         """A Task that has ended is not kept in memory."""
@@ -98,15 +101,21 @@ class Why:
                 raise Refusal(HTTPStatus.NOT_FOUND, text) from error
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"The API server: {error}", retry_after=5) from error
 
-    def _tell(self, answer: Callable[[float], object]) -> web.Response:
-        """Compute at once: the board is read between two of the dispatcher's passes."""
-        wait = self._time.lacks()
-        if wait:
-            raise _too_many(wait)
-        started = self._clock.uptime()
-        response = json(answer(self._clock.now()))
-        self._time.spend(self._clock.uptime() - started)
-        return response
+    async def _tell(self, steps: Steps[object]) -> web.Response:
+        """Compute one answer at a time, in steps of a few milliseconds, between which the dispatcher goes on."""
+        async with self._telling:
+            wait = self._time.lacks()
+            if wait:
+                raise _too_many(wait, "Answers have taken their share of the operator's time")
+            while True:
+                started = self._clock.uptime()
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return json(end.value)
+                finally:
+                    self._time.spend(self._clock.uptime() - started)
+                await asyncio.sleep(0)
 
     # --- who may ask -----------------------------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class Why:
         try:
             wait = self._requests.lacks(1)
             if wait:
-                raise _too_many(wait)
+                raise _too_many(wait, "More requests than --api-requests-per-second allows")
             self._requests.spend(1)
             return await handler(request)
         except Refusal as refusal:
@@ -162,9 +171,8 @@ def _is_local(request: web.Request) -> bool:
     return request.remote in _LOOPBACK and _LOCAL_HOSTS.fullmatch(request.host) is not None
 
 
-def _too_many(wait: float) -> Refusal:
-    text = "The operator answers no more questions at the moment; ask again later, or raise --api-requests-per-second"
-    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, text, retry_after=int(wait) + 1)
+def _too_many(wait: float, what: str) -> Refusal:
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"{what}; ask again later", retry_after=int(wait) + 1)
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -10,9 +10,12 @@ import pytest
 
 from builders import T0, QueueBuilder, TaskBuilder, at, make_job, make_pod, make_queue, make_task
 from taskq.domain.actions import Launch
+from taskq.domain.admission import Refusal
 from taskq.domain.board import Board, Limits
 from taskq.domain.explain import Explanation, explain
 from taskq.domain.explain_queue import QueueExplanation, explain_queue
+from taskq.domain.hindrance import hindrance
+from taskq.domain.lifecycle import decide
 from taskq.domain.model import Job, Key, Task
 from taskq.domain.snapshot import board_of_documents, task_of
 
@@ -117,6 +120,40 @@ def test_what_keeps_a_task_from_the_order(spec: dict[str, Any], reason: str, say
     assert why.position is None
     assert why.estimate is not None
     assert why.estimate.start_time is None
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        make_task("one", suspend=True),
+        make_task("one", notBeforeTime=at(60)),
+        make_task("one").failed_once(1, 60),
+        make_task("one", templateRef={"name": "gone"}),
+        make_task("one", queueName="nowhere"),
+        make_task("one", priorityLevel="urgent"),
+        make_task("one", dependsOn=[{"name": "other"}]),
+        make_task("one"),
+    ],
+    ids=lambda task: "-".join(task.document["spec"]),
+)
+def test_the_reason_is_the_one_that_was_decided_by(task: TaskBuilder) -> None:
+    """The metrics count by it, and the answer says the same word."""
+    desk = Desk(make_queue())
+    desk.show(task)
+    view = desk.board.view("uid-of-one")
+    assert view is not None
+    found = hindrance(view, T0 + 1)
+    assert (found.reason if found else "") == decide(view, T0 + 1).waits_for
+
+
+def test_a_check_without_words_here_is_told_in_those_of_the_status() -> None:
+    """Another reason to wait needs no change here to be told."""
+    desk = Desk(make_queue())
+    desk.show(make_task("one").condition("Admitted", "False", "QuotaExceeded", "no room"))
+    view = desk.board.view("uid-of-one")
+    assert view is not None
+    odd = view._replace(refusal=Refusal("QuotaExceeded", "no room", T0 + 9))
+    assert hindrance(odd, T0 + 1) == ("QuotaExceeded", "no room", T0 + 9)
 
 
 def test_a_task_that_is_not_due_says_from_when_it_is() -> None:
