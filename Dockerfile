@@ -22,6 +22,7 @@ ENV PATH=/usr/local/bin \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    PYTHONNOUSERSITE=1
+    PYTHONNOUSERSITE=1 \
+    SSL_CERT_FILE=/app/certifi/cacert.pem
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/python3", "-m", "taskq"]

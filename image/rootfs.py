@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
     "PYTHONNOUSERSITE": "1",
+    "SSL_CERT_FILE": f"/{APP}/certifi/cacert.pem",
 }
 """Of the container. Dockerfile has the same; a test compares them."""
 

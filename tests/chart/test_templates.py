@@ -247,6 +247,17 @@ def test_extras_are_added(render: Render) -> None:
     assert template["labels"]["l"] == "m"
 
 
+def test_webhooks_come_from_a_secret(render: Render) -> None:
+    """Mounted, so that a change of it needs no restart and the operator no right to read Secrets."""
+    made = render(webhooks={"secretName": "targets"})
+    file = Path(Settings.load([], made.environment).webhooks_file)
+    [volume] = [volume for volume in made.pod["volumes"] if volume["name"] == "webhooks"]
+    [mount] = [mount for mount in made.container["volumeMounts"] if mount["name"] == "webhooks"]
+    assert volume["secret"] == {"secretName": "targets"}
+    assert (Path(mount["mountPath"]), file.name) == (file.parent, "webhooks.yaml")
+    assert "TASKQ_WEBHOOKS_FILE" not in render().environment
+
+
 def test_the_image_by_tag_or_digest(render: Render) -> None:
     """The tag is the chart's version unless it is given; a digest wins."""
     version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
