@@ -277,6 +277,7 @@ OF_RETRIES = (
     retrying(
         "jitter-above-hundred", {"backoff": {"jitterPercent": 101}}, ".backoff.jitterPercent", AT_MOST.format(100)
     ),
+    retrying("priority-boost-negative", {"priorityBoost": -1}, ".priorityBoost", AT_LEAST.format(0)),
     retrying(
         "rules-too-many",
         {"rules": [{"exitCodes": [1], "action": "Fail"}] * 21},
@@ -1320,6 +1321,7 @@ CREATIONS = (
 POLICY_DEFAULTS = {
     "maxAttempts": 1,
     "backoff": {"type": "Exponential", "baseSeconds": 10, "maxSeconds": 600, "jitterPercent": 10},
+    "priorityBoost": 0,
 }
 QUEUE_DEFAULTS = {
     "maxConcurrency": 10,
@@ -1386,6 +1388,7 @@ ACCEPTED = (
         {"spec.retryPolicy": {"maxAttempts": 5, "backoff": {"type": "Fixed"}}},
         {
             "spec.retryPolicy": {
+                **POLICY_DEFAULTS,
                 "maxAttempts": 5,
                 "backoff": {**POLICY_DEFAULTS["backoff"], "type": "Fixed"},  # type: ignore[dict-item]
             }

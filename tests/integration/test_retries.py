@@ -67,6 +67,20 @@ def test_a_failed_attempt_queues_again(desk: Desk) -> None:
     assert desk.started() == ["retried", "important", "retried"]
 
 
+def test_a_failed_task_goes_before_others_when_its_policy_says_so(desk: Desk) -> None:
+    """It passes what is more important by less than its boost, once its retry stands in the order."""
+    desk.queue("single", maxConcurrency=1)
+    boosted = retries(2, priorityBoost=5)
+    desk.task("retried", {"seconds": 1, "exitCode": 1}, {}, queueName="single", retryPolicy=boosted)
+    desk.wait_pod("retried")
+    for name in ("important-a", "important-b", "important-c"):
+        desk.task(name, {"seconds": 1}, {}, queueName="single", priority=1)
+    desk.wait_end("important-c")
+    assert desk.started().count("retried") == 2
+    assert desk.started()[-1] == "important-c"
+    assert desk.get("retried")["status"]["effectivePriority"] == 5
+
+
 def test_the_wait_between_attempts_grows(desk: Desk) -> None:
     """By the type of the backoff, up to its limit; nothing starts before its time."""
     for kind in ("Exponential", "Linear", "Fixed"):

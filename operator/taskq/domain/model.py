@@ -171,6 +171,7 @@ class RetryPolicy(_Value, frozen=True):
 
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     backoff: Backoff = Backoff()
+    priority_boost: int = 0
     rules: tuple[RetryRule, ...] = ()
 
 

@@ -36,8 +36,9 @@ def priority_level(task: Task, queue: QueueSpec) -> PriorityLevel | None:
 
 
 def effective_priority(task: Task, queue: QueueSpec, now: float) -> int:
-    """The priority that the order uses: a waiting Task's grows by ``priorityAging``, in whole periods."""
-    return priority(task, queue) + _towards_front(queue) * _aged(task, queue, now)
+    """The priority that the order uses: it grows by waiting (``priorityAging``, in whole periods) and by a failure."""
+    boost = retry_policy(task, queue).priority_boost if task.settled_attempt else 0
+    return priority(task, queue) + _towards_front(queue) * (boost + _aged(task, queue, now))
 
 
 def next_aging_step(task: Task, queue: QueueSpec, now: float) -> float | None:

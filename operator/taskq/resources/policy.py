@@ -198,6 +198,17 @@ class RetryPolicy(Model):
         ),
     ] = DEFAULT_MAX_ATTEMPTS
     backoff: Annotated[Backoff, Field(description="The wait between a failed attempt and the next one.")] = Backoff()
+    priority_boost: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=PRIORITY_MAX,
+            description=(
+                "By how much the Task moves towards the front of its queue once an attempt has failed, however "
+                "many have; 0 by default."
+            ),
+        ),
+    ] = 0
     rules: Annotated[
         list[RetryRule] | None,
         Field(

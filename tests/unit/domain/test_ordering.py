@@ -53,6 +53,17 @@ def test_a_retry_is_due_when_its_backoff_is_over() -> None:
     assert order([failed, fresh]) == ["fresh", "failed"]
 
 
+@pytest.mark.parametrize(("order_of", "expected"), [("HighestFirst", "failed"), ("LowestFirst", "failed")])
+def test_a_failed_task_is_boosted_once(order_of: str, expected: str) -> None:
+    """Towards the front, whichever end that is, and by no more after a second failure."""
+    policy = {"maxAttempts": 5, "priorityBoost": 10}
+    failed = make_task("failed", priority=0, retryPolicy=policy).failed_once(1, 2).failed_once(3, 4).build()
+    other = make_task("other", priority=9 if order_of == "HighestFirst" else -9).build()
+    never = make_task("never", priority=11 if order_of == "HighestFirst" else -11).build()
+    rules = {"priorityOrder": order_of, "taskDefaults": {"priority": 0}}
+    assert order([other, failed, never], **rules) == ["never", expected, "other"]
+
+
 def test_a_due_time_before_the_creation_gives_no_advantage() -> None:
     """A notBeforeTime in the past does not jump the queue."""
     sly = make_task("sly", created=10, notBeforeTime="2000-01-01T00:00:00Z").build()
