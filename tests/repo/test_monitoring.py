@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,74 @@ def test_pages_name_metrics_that_there_are(page: Path) -> None:
     """A query that is copied from a page must find something."""
     families = {family.name for family in Metrics().families}
     assert used(page.read_text(encoding="utf-8")) <= series() | families
+
+
+# --- dashboards ---------------------------------------------------------------------------------------------------
+
+DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
+OF_PROMETHEUS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "ALERTS"}
+WIDTH = 24
+
+
+def dashboard(path: Path) -> dict[str, Any]:
+    """One of them."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def queries() -> str:
+    """All that dashboards and rules ask."""
+    panels = [panel for path in DASHBOARDS for panel in dashboard(path)["panels"]]
+    asked = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    return "\n".join([*asked, *(rule["expr"] for rule in rules())])
+
+
+def test_dashboards_and_rules_use_every_metric() -> None:
+    """One that nobody looks at is not worth its series; one that does not exist shows nothing."""
+    asked = used(queries())
+    assert asked <= series()
+    bare = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked}
+    assert {family.name for family in Metrics().families} - asked - bare == set()
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_can_be_imported(path: Path) -> None:
+    """No data source of somebody's own, names that tell, and panels that do not lie upon each other."""
+    board = dashboard(path)
+    assert board["uid"] == f"taskq-{path.stem}"
+    assert board["title"].startswith("TaskQ / ")
+    assert board["templating"]["list"][0] == {
+        "name": "datasource",
+        "label": "Data source",
+        "type": "datasource",
+        "query": "prometheus",
+    }
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (place["x"] + x, place["y"] + y)
+            for x in range(place["w"])
+            for y in range(place["h"])
+        }  # fmt: skip
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= WIDTH, panel["title"]
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, panel["title"]
+            assert panel["description"], panel["title"]
+            assert panel["targets"], panel["title"]
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_asks_for_the_chosen_cluster_only(path: Path) -> None:
+    """Each selector is bound to the variables; one that is not would mix installations."""
+    for panel in dashboard(path)["panels"]:
+        for target in panel.get("targets", ()):
+            selectors = re.findall(r"\b(\w+)\{([^}]*)\}", target["expr"])
+            assert {name for name, _ in selectors} == used(target["expr"]) | (
+                OF_PROMETHEUS & set(re.findall(r"\w+", target["expr"]))
+            ), panel["title"]
+            assert all('cluster=~"$cluster"' in labels for _, labels in selectors), panel["title"]
