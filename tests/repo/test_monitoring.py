@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from taskq.domain.reasons import STALLING, Reason
 from taskq.observability.metrics import Metrics
 from taskq.resources.common import DEFAULT_FAILURE_RATIO, DEFAULT_STUCK_SECONDS
 
@@ -70,8 +71,17 @@ def test_every_runbook_belongs_to_an_alert() -> None:
 def test_the_rules_use_the_defaults_that_the_fields_promise() -> None:
     """`spec.alerts` says what holds for queues that set nothing."""
     expressions = {rule["alert"]: rule["expr"] for rule in rules()}
-    assert f"* 0 + {DEFAULT_STUCK_SECONDS}\n" in expressions["TaskQQueueStuck"]
+    assert f"(taskq_oldest_pending_task_age_seconds) > {DEFAULT_STUCK_SECONDS})" in expressions["TaskQQueueStuck"]
     assert f"* 0 + {DEFAULT_FAILURE_RATIO:g}\n" in expressions["TaskQHighFailureRatio"]
+
+
+def test_the_rules_know_every_fault_that_waits_for_a_person() -> None:
+    """A new one must not go unseen."""
+    (blocked,) = [rule["expr"] for rule in rules() if rule["alert"] == "TaskQTaskBlocked"]
+    (listed,) = re.findall(r'reason=~"([^"]+)"', blocked)
+    assert listed.split("|") == sorted(
+        reason.value for reason in {*STALLING, Reason.PARENT_NOT_FOUND, Reason.PARENT_IS_CHILD}
+    )
 
 
 @pytest.mark.parametrize("page", sorted((REPO / "docs").rglob("*.md")), ids=lambda path: str(path.relative_to(REPO)))

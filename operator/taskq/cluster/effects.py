@@ -82,7 +82,7 @@ class Observer(Protocol):
     def posting(self, launch: Launch) -> None:
         """A Job is about to be created."""
 
-    def launched(self, task: Task, job: Job, queue: Key) -> None:
+    def launched(self, task: Task, job: Job, launch: Launch) -> None:
         """A Job was created."""
 
     def refused(self, queue: Key, reason: str) -> None:
@@ -287,7 +287,7 @@ class Effects:
         self._stores.jobs.apply(job)
         self._board.launched(launch)
         if fresh:
-            self._observer.launched(task, job, launch.queue)
+            self._observer.launched(task, job, launch)
 
     def _refuse(self, launch: Launch, reason: str, text: str) -> None:
         logger.warning("Job %s of Task %s refused: %s", launch.job.name, launch.task, text or reason)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from taskq.clock import Clock
 from taskq.cluster.events import Events
-from taskq.domain import policy
 from taskq.domain.actions import Launch, Note, WriteStatus
 from taskq.domain.following import HookStatus
 from taskq.domain.model import Job, Key, Queue, Task, seconds
@@ -43,12 +42,12 @@ class Observer:
         if freed is not None:
             self._metrics.operator.completion_to_launch.observe(self._clock.uptime() - freed)
 
-    def launched(self, task: Task, job: Job, queue: Key) -> None:
+    def launched(self, task: Task, job: Job, launch: Launch) -> None:
         """A Job was created."""
         if task.settled_attempt:
-            self._metrics.queues.task_retried(queue)
+            self._metrics.queues.task_retried(launch.queue)
         else:
-            self._metrics.queues.task_started(queue, self._clock.now() - policy.due_time(task), task.metadata.name)
+            self._metrics.queues.task_started(launch.queue, self._clock.now() - launch.since, task.metadata.name)
         logger.debug(
             "started attempt %d of Task %s as Job %s", task.current_attempt, task.metadata.key, job.metadata.name
         )

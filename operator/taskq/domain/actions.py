@@ -34,6 +34,8 @@ class Launch(msgspec.Struct, frozen=True):
     attempt: int
     job: Key
     queue: Key
+    since: float = 0.0
+    """When the Task could have started, epoch seconds."""
 
 
 class WriteStatus(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from taskq.domain import cancelling, lifecycle, policy
+from taskq.domain import cancelling, lifecycle
 from taskq.domain.actions import Action, FetchJob, FetchPods, FetchTask, KillPods, Launch, StopJob, WriteStatus
 from taskq.domain.admission import Refusal
 from taskq.domain.dependencies import Dependencies
@@ -212,7 +212,7 @@ class Board:
         except Exception as error:  # noqa: BLE001 - one object that nobody foresaw must not stop all others
             self._defects.append((entry.task.metadata.key, error))
             decision = Decision(Stage.WAITING, wake_at=now + _DEFECT_SECONDS, waits_for=Reason.UNKNOWN)
-        self._place(entry, state, decision)
+        self._place(entry, state, decision, now)
         self._writes.decided(uid, next((a for a in decision.actions if isinstance(a, WriteStatus)), None), now)
         for action in decision.actions:
             if isinstance(action, WriteStatus):
@@ -250,7 +250,7 @@ class Board:
             running_after=self.limits.running_after,
         )
 
-    def _place(self, entry: Entry, state: QueueState, decision: Decision) -> None:
+    def _place(self, entry: Entry, state: QueueState, decision: Decision, now: float) -> None:
         task = entry.task
         uid = task.metadata.uid
         entry.stage = decision.stage
@@ -262,9 +262,10 @@ class Board:
         after = state_of(task, decision.stage)
         state.count(entry.state, after)
         state.explain(entry.waits_for, decision.waits_for)
-        may_start = after == "pending" and decision.waits_for != Reason.NOT_DUE
-        state.waits(uid, policy.due_time(task) if may_start else None)
-        entry.state, entry.waits_for = after, decision.waits_for
+        entry.state = after
+        entry.waits(decision.waits_for, now)
+        since = entry.could_start_since
+        state.waits(uid, since if after == "pending" and since <= now else None)
         (state.stuck.add if decision.stuck else state.stuck.discard)(uid)
 
     def _admit(self, now: float) -> Iterator[Action]:
@@ -283,8 +284,9 @@ class Board:
         self._asked_for[job] = state.key
         entry.busy |= Busy.LAUNCH
         self._writes.drop(task.metadata.uid)
-        self._place(entry, state, Decision(Stage.LAUNCHING))
-        return Launch(task.metadata.key, task.metadata.uid, task.current_attempt, job, state.key)
+        since = entry.could_start_since
+        self._place(entry, state, Decision(Stage.LAUNCHING), now)
+        return Launch(task.metadata.key, task.metadata.uid, task.current_attempt, job, state.key, since)
 
     @property
     def _room_to_write(self) -> int:

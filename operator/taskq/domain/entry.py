@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from enum import IntFlag, auto
+from math import inf
 from typing import NamedTuple
 
+from taskq.domain import policy
 from taskq.domain.admission import Fault, Refusal
 from taskq.domain.lifecycle import Stage
 from taskq.domain.model import JOB_LABEL, Job, Key, Lane, Pod, Task
+from taskq.domain.reasons import Reason
 from taskq.resources.common import LABEL_QUEUE
+
+NOT_YET = frozenset({Reason.SUSPENDED, Reason.DEPENDENCY_UNFINISHED, Reason.DEPENDENCY_NOT_FOUND})
+"""What keeps a Task from starting because its user wants it so: that time is not time in the queue."""
 
 
 class Busy(IntFlag):
@@ -27,6 +33,7 @@ class Entry:
 
     __slots__ = (
         "busy",
+        "free_since",
         "gone_job",
         "last_pod",
         "own",
@@ -50,6 +57,8 @@ class Entry:
         self.stage = Stage.WAITING
         self.state = ""
         self.waits_for = ""
+        self.free_since = 0.0
+        """Since when its user has not kept it from starting, epoch seconds; infinity while he does."""
         self.busy = Busy(0)
         self.wake_at: float | None = None
         self.refusal: Refusal | None = None
@@ -58,6 +67,19 @@ class Entry:
         self.last_pod: Pod | None = None
         """The latest pod that went, as it was seen last: what it said may not be written down yet."""
         self.pods_fetched_for = ""
+
+    @property
+    def could_start_since(self) -> float:
+        """From when on its wait counts, epoch seconds: it is due, not held, and waits for no other Task."""
+        return max(policy.due_time(self.task), self.free_since)
+
+    def waits(self, reason: str, now: float) -> None:
+        """Note what keeps it from starting or running, empty for nothing."""
+        self.waits_for = reason
+        if reason in NOT_YET:
+            self.free_since = inf
+        elif self.free_since == inf:
+            self.free_since = now
 
 
 class Ghost:

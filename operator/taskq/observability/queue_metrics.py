@@ -105,7 +105,7 @@ class QueueMetrics:
     def _define_times(self, define: Catalogue) -> None:
         self._wait = define.histogram(
             "taskq_task_wait_duration_seconds",
-            "From the moment a Task could start (created, and its notBeforeTime past) to its first Job.",
+            "From when a Task could start (created, due, not suspended, its dependencies ended) to its first Job.",
             WAIT_SECONDS,
             *QUEUE,
         )

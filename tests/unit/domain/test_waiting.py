@@ -153,6 +153,23 @@ def test_the_age_counts_from_when_a_task_could_start() -> None:
     assert state.counts().oldest_pending == T0 + 500
 
 
+def test_the_age_counts_from_when_a_task_was_let_go() -> None:
+    """What its user held back has not waited; the wait that is measured begins then, too."""
+    held = make_task("held", uid="held", suspend=True).build()
+    board = board_of([held])
+    board.plan(T0 + 60)
+    state = next(iter(board.queues))
+    assert state.counts().oldest_pending is None
+    free = make_task("held", uid="held", suspend=False).meta(generation=2).build()
+    board.on_queue(None, make_queue("default", state="Paused").meta(generation=2).build())
+    board.on_task(held, free)
+    board.plan(T0 + 100)
+    assert state.counts().oldest_pending == T0 + 100
+    board.on_queue(None, make_queue("default").meta(generation=3).build())
+    (launch,) = [action for action in board.plan(T0 + 130).actions if isinstance(action, Launch)]
+    assert launch.since == T0 + 100
+
+
 def test_nothing_is_left_when_tasks_go() -> None:
     """Whatever they waited for."""
     tasks = [make_task("held", uid="held", suspend=True).build(), *pending(2)]
