@@ -19,7 +19,7 @@ from taskq.observability import logs
 from taskq.observability.metrics import Metrics
 from taskq.observability.server import Server
 from taskq.settings import Settings, unknown_variables
-from taskq.web.access import REVIEWS
+from taskq.web.access import QUESTIONS
 from taskq.web.listener import Listener
 from taskq.web.why import Why
 
@@ -53,7 +53,7 @@ async def serve(settings: Settings) -> int:
     session = Session(
         cluster,
         clock,
-        pool_limit=settings.api_connections + KINDS * len(settings.namespaces) + REVIEWS,
+        pool_limit=settings.api_connections + KINDS * len(settings.namespaces) + QUESTIONS,
         inactivity_seconds=settings.watch_inactivity_seconds,
         observe=metrics.operator.api_request,
     )

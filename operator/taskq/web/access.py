@@ -20,8 +20,8 @@ from taskq.errors import RequestError
 from taskq.resources.common import GROUP
 from taskq.web.refusal import Refusal
 
-REVIEWS = 4
-"""Reviews at the same time: each takes a connection, and launches must not wait for one."""
+QUESTIONS = 4
+"""Questions to the API server at the same time: each takes a connection, and launches must not wait for one."""
 
 KEPT_SECONDS = 10.0
 """How long an answer of the API server holds."""
@@ -68,13 +68,13 @@ class _AccessReview(msgspec.Struct):
 
 
 class Access:
-    """Asks the API server, few questions at a time."""
+    """Asks the API server, and remembers its answers for a while."""
 
-    def __init__(self, api: Api, clock: Clock) -> None:
-        """Ask nothing yet."""
+    def __init__(self, api: Api, clock: Clock, asking: asyncio.Semaphore) -> None:
+        """``asking`` bounds the questions under way."""
         self._api = api
         self._clock = clock
-        self._asking = asyncio.Semaphore(REVIEWS)
+        self._asking = asking
         self._kept: OrderedDict[object, tuple[float, Any]] = OrderedDict()
 
     async def who(self, token: str) -> User:

@@ -20,7 +20,7 @@ from taskq.domain.forecast import Steps
 from taskq.domain.model import Key, Task
 from taskq.errors import ApiError, RequestError
 from taskq.resources.common import DEFAULT_QUEUE, GROUP, VERSION
-from taskq.web.access import Access, Question, User
+from taskq.web.access import QUESTIONS, Access, Question, User
 from taskq.web.budget import Budget
 from taskq.web.refusal import Refusal, json
 
@@ -56,7 +56,8 @@ class Why:
         self._clock = clock
         self._standing = standing
         self._anonymous = anonymous
-        self._access = Access(api, clock)
+        self._asking = asyncio.Semaphore(QUESTIONS)
+        self._access = Access(api, clock, self._asking)
         self._decode = TaskDecoder(0)
         self._requests = Budget(clock, per_second=requests_per_second, burst=2 * requests_per_second)
         self._telling = asyncio.Lock()
@@ -94,7 +95,9 @@ class Why:
         """A Task that has ended is not kept in memory."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/tasks/{key.name}"
         try:
-            return self._decode((await self._api.request("GET", path, timeout=10)).checked().body)
+            async with self._asking:
+                reply = await self._api.request("GET", path, timeout=5)
+            return self._decode(reply.checked().body)
         except RequestError as error:
             if isinstance(error, ApiError) and (error.is_not_found or error.is_forbidden):
                 text = f"Namespace {key.namespace} has no Task named {key.name}, or it is not served by this operator"

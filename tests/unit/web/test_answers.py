@@ -22,7 +22,7 @@ from taskq.domain.model import Task
 from taskq.errors import SettingsError, Unanswered
 from taskq.settings import Settings
 from taskq.web import listener as module
-from taskq.web.access import REVIEWS
+from taskq.web.access import QUESTIONS
 from taskq.web.budget import Budget
 from taskq.web.listener import Listener
 from taskq.web.why import Why
@@ -175,13 +175,17 @@ async def test_a_review_that_fails_is_503_and_says_what_the_operator_needs(
 async def test_slow_reviews_take_a_few_connections_only(desk: Desk) -> None:
     """However many ask at once."""
     desk.api.gate = asyncio.Event()
-    asking = [asyncio.create_task(desk.ask(token=f"good{n}")) for n in range(3 * REVIEWS)]
+    asking = [asyncio.create_task(desk.ask(token=f"good{n}")) for n in range(3 * QUESTIONS)]
     async with asyncio.timeout(10):
-        while len(desk.api.asked) < REVIEWS:
+        while len(desk.api.asked) < QUESTIONS:
             await asyncio.sleep(0.01)
     desk.api.gate.set()
     assert {status for status, _, _ in await asyncio.gather(*asking)} == {200}
-    assert desk.api.most_at_once == REVIEWS
+    assert desk.api.most_at_once == QUESTIONS
+    desk.api.gate, desk.api.most_at_once = None, 0
+    absent = PATH.replace("one", "absent")
+    assert {status for status, _, _ in await asyncio.gather(*(desk.ask(absent) for _ in range(8)))} == {404}
+    assert desk.api.most_at_once <= QUESTIONS
 
 
 async def test_more_requests_than_allowed_are_told_to_wait() -> None:
