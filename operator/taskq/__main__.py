@@ -83,6 +83,7 @@ async def _answer(operator: Operator, session: Session, settings: Settings, cloc
         standing=operator.standing,
         anonymous=settings.api_anonymous,
         requests_per_second=settings.api_requests_per_second,
+        namespaces=settings.namespaces,
     )
     listener = Listener(settings, why.app())
     await listener.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
 
 from aiohttp import web
@@ -48,8 +48,13 @@ class Why:
         standing: Callable[[], str | None],
         anonymous: bool,
         requests_per_second: float,
+        namespaces: Collection[str] = (),
     ) -> None:
-        """``standing`` says why this replica can't answer, or None; ``anonymous``: this machine needs no token."""
+        """``standing`` says why this replica can't answer, or None; ``anonymous``: this machine needs no token.
+
+        ``namespaces`` are those that this operator serves; none is all.
+        """
+        self._namespaces = frozenset(namespaces)
         self._api = api
         self._board = board
         self._tasks = tasks
@@ -76,14 +81,14 @@ class Why:
     async def _task(self, request: web.Request) -> web.Response:
         key = _key(request)
         names = await self._admit(request, Question("get", "tasks", key.namespace, key.name))
-        self._check_standing()
+        self._check_standing(key)
         task = self._tasks.get(key) or await self._fetch(key)
         return await self._tell(explain_in_steps(self._board, task, self._clock.now(), names=names))
 
     async def _queue(self, request: web.Request) -> web.Response:
         key = _key(request)
         names = await self._admit(request, Question("get", "taskqueues", key.namespace, key.name))
-        self._check_standing()
+        self._check_standing(key)
         state = self._board.queues.find(key)
         implicit = self._board.limits.implicit_default_queue and key.name == DEFAULT_QUEUE
         if not implicit and (state is None or state.queue is None):
@@ -137,7 +142,9 @@ class Why:
         await self._access.require(user, question)
         return await self._access.may(user, Question("list", "tasks", question.namespace))
 
-    def _check_standing(self) -> None:
+    def _check_standing(self, key: Key) -> None:
+        if self._namespaces and key.namespace not in self._namespaces:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"Namespace {key.namespace} is not served by this operator")
         problem = self._standing()
         if problem:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, problem, retry_after=2)

@@ -93,6 +93,7 @@ class Desk:
             standing=lambda: self.problem or None,
             anonymous=self.settings.api_anonymous,
             requests_per_second=self.settings.api_requests_per_second,
+            namespaces=self.settings.namespaces,
         )
         self.listener = Listener(self.settings, why.app())
 
@@ -198,6 +199,17 @@ async def test_more_requests_than_allowed_are_told_to_wait() -> None:
         assert (status, body["reason"]) == (429, "TooManyRequests")
         assert "--api-requests-per-second" in body["message"]
         assert int(headers["Retry-After"]) >= 1
+    finally:
+        await desk.listener.stop()
+
+
+async def test_a_namespace_that_is_not_served_is_404() -> None:
+    """Its Tasks may be in good order with another operator."""
+    desk = Desk(namespaces=("elsewhere",))
+    await desk.listener.start()
+    try:
+        status, body, _ = await desk.ask()
+        assert (status, body["message"]) == (404, "Namespace shop is not served by this operator")
     finally:
         await desk.listener.stop()
 
