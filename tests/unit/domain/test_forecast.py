@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +90,19 @@ class Line:
         waiting = [task for task in self.tasks if task not in self.started]
         answers = {task.metadata.name: explain(self.board, task, self.now) for task in waiting}
         return {name: (a.position, a.ahead.count if a.ahead else -1) for name, a in answers.items()}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.fixed_dictionaries(dict.fromkeys(("root", "a", "b"), RULES)), TASKS, st.booleans())
+def test_whoever_may_not_list_tasks_reads_no_other_name(
+    rules: dict[str, dict[str, Any]], tasks: list[dict[str, Any]], related: bool
+) -> None:
+    """In no field and no sentence of the answer."""
+    line = Line(rules, tasks, related)
+    line.start()
+    for task in line.tasks:
+        told = msgspec.json.encode(explain(line.board, task, line.now, names=False)).decode()
+        assert set(re.findall(r"\bt\d+\b", told)) <= {task.metadata.name}
 
 
 @settings(max_examples=400, deadline=None)
