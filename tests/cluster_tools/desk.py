@@ -62,7 +62,7 @@ class Desk:
 
     def task(self, name: str, *steps: Json, **spec: Any) -> Json:
         """Create a Task whose attempts do these steps."""
-        if "templateRef" not in spec:
+        if not spec.keys() & {"templateRef", "retryOf"}:
             spec.setdefault("jobTemplate", job_template(*steps))
         return self.create("Task", name, copy.deepcopy(spec))
 

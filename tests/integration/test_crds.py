@@ -70,10 +70,8 @@ OF_A_TASK = (
     refused("priority-word", "Task", {"spec.priority": "high"}, "spec.priority", "must be of type integer"),
     refused("priority-fraction", "Task", {"spec.priority": 1.5}, "spec.priority", "must be of type integer"),
     refused("suspend-word", "Task", {"spec.suspend": "yes"}, "spec.suspend", "must be of type boolean"),
-    refused("no-job", "Task", {"spec.jobTemplate": GONE}, "spec", "exactly one of jobTemplate and templateRef"),
-    refused(
-        "two-jobs", "Task", {"spec.templateRef": {"name": "t"}}, "spec", "exactly one of jobTemplate and templateRef"
-    ),
+    refused("no-job", "Task", {"spec.jobTemplate": GONE}, "spec", "exactly one of jobTemplate, templateRef"),
+    refused("two-jobs", "Task", {"spec.templateRef": {"name": "t"}}, "spec", "exactly one of jobTemplate, templateRef"),
     refused(
         "template-ref-without-name",
         "Task",
@@ -1171,6 +1169,46 @@ OF_A_BATCH = (
 )
 PARENT = {"name": "before", "uid": "1234"}
 OF_HOOKS = (
+    refused(
+        "retry-of-beside-a-job",
+        "Task",
+        {"spec.retryOf": {"name": "dead"}},
+        "spec",
+        "exactly one of jobTemplate, templateRef and retryOf",
+    ),
+    refused(
+        "retry-of-itself",
+        "Task",
+        {"spec.jobTemplate": GONE, "spec.retryOf": {"name": "it"}},
+        "spec.retryOf.name",
+        "must name another Task",
+    ),
+    refused(
+        "scheduled-retry-of",
+        "Schedule",
+        {f"{SCHEDULED}.jobTemplate": GONE, f"{SCHEDULED}.retryOf": {"name": "dead"}},
+        f"{SCHEDULED}.retryOf",
+        "must not be set in a Schedule",
+    ),
+    refused(
+        "template-hooks-unknown-field",
+        "TaskTemplate",
+        {"spec.onSuccess": {"jobs": []}},
+        "spec.onSuccess.jobs",
+        "unknown",
+    ),
+    refused("template-hooks-after-a-word", "TaskTemplate", {"spec.onFailure": "mail"}, "spec.onFailure", "object"),
+    refused(
+        "hook-task-parameter-twice",
+        "Task",
+        {
+            "spec.onSuccess": {
+                "tasks": [{"templateRef": {"name": "t"}, "parameters": [{"name": "a", "value": "1"}] * 2}],
+            }
+        },
+        "spec.onSuccess.tasks[0].parameters[1]",
+        "Duplicate",
+    ),
     refused("hooks-unknown-field", "Task", {"spec.onSuccess": {"jobs": []}}, "spec.onSuccess.jobs", "unknown field"),
     refused("hooks-after-a-word", "Task", {"spec.onFailure": "mail"}, "spec.onFailure", "must be of type object"),
     refused(
@@ -1265,6 +1303,14 @@ OF_HOOKS = (
 )
 
 OF_A_CHANGE = (
+    refused(
+        "retry-of-changed",
+        "Task",
+        {"spec.retryOf": {"name": "two"}},
+        "spec.retryOf",
+        "immutable",
+        {"spec.jobTemplate": GONE, "spec.retryOf": {"name": "one"}},
+    ),
     refused(
         "parent-forgotten",
         "Task",

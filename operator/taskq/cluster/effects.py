@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from taskq.clock import Clock
+from taskq.cluster.manifests import Manifests
 from taskq.cluster.session import Api, Reply
 from taskq.cluster.store import Store
 from taskq.domain import status
@@ -31,7 +32,6 @@ from taskq.domain.actions import (
 )
 from taskq.domain.board import Board
 from taskq.domain.decoding import TaskDecoder, decode_job, decode_pod
-from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import Job, Key, Pod, Task
 from taskq.domain.reasons import Reason, message
 from taskq.domain.registry import Unlaunchable
@@ -133,6 +133,7 @@ class Effects:
         self._observer = observer
         self._create_timeout = create_timeout
         self._timeout = request_timeout
+        self._manifests = Manifests(api, board, decode_task, timeout=request_timeout)
 
     async def perform(self, action: Action) -> None:
         """Do one thing, and tell the board how it went; never raises but for cancellation."""
@@ -174,7 +175,7 @@ class Effects:
             if task is None or not self._board.still_wanted(launch):
                 return self._board.not_launched(launch, None, self._clock.now())
             try:
-                body = await self._manifest(self._board.merged(task))
+                body = await self._manifests.of(self._board.merged(task))
             except Unlaunchable as error:
                 return self._refuse(launch, *error.fault)
             except RequestError as error:  # nothing was asked for yet, so there is nothing to find out
@@ -264,24 +265,6 @@ class Effects:
             "GET", f"{JOBS}/namespaces/{key.namespace}/jobs/{key.name}", timeout=self._timeout
         )
         return None if reply.status == 404 else decode_job(reply.checked().body)
-
-    async def _manifest(self, task: Task) -> bytes:
-        """The Job's JSON; raises :class:`Unlaunchable` when its template has gone, or refuses what the Task says."""
-        rules = self._board.queues.of(task.queue).rules
-        document = task.raw or await self._read_whole(task)
-        if task.spec.template_ref is None:
-            return job_manifest(task, document, rules)
-        document, values = self._board.templates.manifest_of(task, document)
-        return job_manifest(task, document, rules, values)
-
-    async def _read_whole(self, task: Task) -> bytes:
-        """The JSON of a Task that is too large to be kept."""
-        meta = task.metadata
-        path = f"{TASKS}/namespaces/{meta.namespace}/tasks/{meta.name}"
-        document = (await self._api.request("GET", path, timeout=self._timeout)).checked().body
-        if self._decode_task(document).metadata.uid != meta.uid:
-            raise ApiError(404, "NotFound", f"Task {meta.key} was made anew")
-        return document
 
     def _launched(self, launch: Launch, task: Task, job: Job, *, fresh: bool) -> None:
         self._stores.jobs.apply(job)

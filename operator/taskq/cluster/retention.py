@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -86,6 +87,10 @@ class Retention:
     def counts(self, queue: Key) -> Counter[str]:
         """How many finished Tasks of a queue are kept, by phase."""
         return self._archive.counts(queue)
+
+    def retries_of(self, task: Key) -> AbstractSet[Key]:
+        """The finished Tasks that ran this one's Job again."""
+        return self._archive.retries_of(task)
 
     async def run(self) -> None:
         """List, then delete what is due, until cancelled."""

@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from taskq.clock import Clock
-from taskq.cluster.effects import TASKS
+from taskq.cluster.effects import MERGE_PATCH, TASKS
 from taskq.cluster.session import Api
 from taskq.cluster.statuses import write_status
 from taskq.cluster.store import Store
@@ -25,6 +27,7 @@ from taskq.domain.decoding import TaskDecoder
 from taskq.domain.following import HookStatus
 from taskq.domain.model import Key, Task
 from taskq.errors import ApiError, RequestError
+from taskq.resources.common import MAX_RETRY_CHAIN
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ DEFECT_SECONDS = 60.0
 LONGEST_SLEEP_SECONDS = 5.0
 CREATE = ""
 """The lane of all that is done at the API server alone. No target can be called so."""
+
+_encode = msgspec.json.Encoder().encode
 
 Item = tuple[Key, str]
 """A Task's name and uid."""
@@ -68,18 +73,24 @@ class Hooks:
         told: Told,
         *,
         decode_task: TaskDecoder,
+        merged: Callable[[Task], Task],
         on_settled: Callable[[Task], None],
         may_write: Callable[[], bool],
         backoff_seconds: float,
         create_timeout: float,
     ) -> None:
-        """Nothing is done before :meth:`run`; ``backoff_seconds`` is the wait after the first try that failed."""
+        """Nothing is done before :meth:`run`.
+
+        ``merged`` gives a Task with what its template gives it; ``backoff_seconds`` is the wait after the first try
+        that failed.
+        """
         self._api = api
         self._clock = clock
         self._tasks = tasks
         self._webhooks = webhooks
         self._told = told
         self._decode_task = decode_task
+        self._merged = merged
         self._on_settled = on_settled
         self._may_write = may_write
         self._base = backoff_seconds
@@ -179,13 +190,15 @@ class Hooks:
             await self._record(task, None)
         elif step.entry.kind == "Task":
             await self._record(task, await self._create(task, step.entry))
+        elif step.entry.kind == "DeadLetter":
+            await self._record(task, await self._resolve(task, step.entry))
         else:
             await self._record(task, await self._call(task, step.entry))
 
     async def _create(self, parent: Task, hook: HookStatus) -> HookStatus:
         now = self._clock.now()
         try:
-            body = hooks.child_manifest(parent, hook)
+            body = hooks.child_manifest(self._merged(parent), hook)
         except (hooks.ChainTooLongError, LookupError) as never:
             return hooks.after_try(hook, str(never), now, final=True)
         reply = await self._api.request(
@@ -215,6 +228,27 @@ class Hooks:
             return hooks.after_try(hook, fault, self._clock.now(), final=True)
         fault = await self._webhooks.call(target, hooks.call_id(task, hook), hooks.call_body(task, hook))
         return hooks.after_try(hook, fault, self._clock.now(), final=False)
+
+    async def _resolve(self, retry: Task, hook: HookStatus) -> HookStatus:
+        """Take the mark of a dead letter from the Task that was run again, and from what that was a retry of."""
+        done = hooks.after_try(hook, "", self._clock.now(), final=True)
+        key = Key(retry.metadata.namespace, hook.name)
+        for _ in range(MAX_RETRY_CHAIN):
+            task = await self._read(key)
+            if task is None or not task.is_terminal:  # it needs no mark, or is another one
+                return done
+            body = {
+                "metadata": {"uid": task.metadata.uid},
+                "status": {"deadLetter": None, "retriedBy": retry.metadata.name},
+            }
+            path = f"{TASKS}/namespaces/{key.namespace}/tasks/{key.name}/status"
+            reply = await self._api.request("PATCH", path, body=_encode(body), content_type=MERGE_PATCH)
+            if reply.status not in (404, 409):
+                reply.checked()
+            if task.spec.retry_of is None:
+                return done
+            key = Key(key.namespace, task.spec.retry_of.name)
+        return done
 
     async def _record(self, task: Task, hook: HookStatus | None) -> None:
         """Write how a hook went, on top of whatever the Task's status is by now."""

@@ -30,6 +30,7 @@ from taskq.domain import policy
 from taskq.domain.board import Board, Limits
 from taskq.domain.decoding import TaskDecoder, decode_job, decode_pod, decode_queue, decode_template
 from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task, Template
+from taskq.domain.retries import Originals
 from taskq.domain.schedules.objects import Schedule
 from taskq.observability.metrics import Metrics
 from taskq.observability.operator_metrics import DispatcherFacts
@@ -72,6 +73,7 @@ class Operator:
         self.stores = Stores(tasks=Store(self._on_task), jobs=Store(self._on_job), pods=Store(self._on_pod))
         self._decode_task = TaskDecoder(settings.raw_limit_bytes)
         self._retention = self._make_retention()
+        self._originals = Originals(self._retention.retries_of)
         self._events = Events(api, clock, per_second=settings.events_per_second)
         self._observer = Observer(metrics, self._events, clock, self._on_end)
         self._hooks = self._make_hooks()
@@ -229,7 +231,7 @@ class Operator:
             self._api,
             self._clock,
             rules_of=self._rules_of,
-            is_needed=self.board.dependencies.is_needed,
+            is_needed=self._is_needed,
             may_write=self._may_write,
             namespaces=self._settings.namespaces,
             scan_seconds=self._settings.retention_scan_seconds,
@@ -244,6 +246,7 @@ class Operator:
             Webhooks(self._settings.webhooks_file, self._clock),
             self._observer,
             decode_task=self._decode_task,
+            merged=self.board.merged,
             on_settled=self._retention.add,
             may_write=self._may_write,
             backoff_seconds=self._settings.hook_backoff_seconds,
@@ -283,9 +286,13 @@ class Operator:
         if new and new.queue.name == DEFAULT_QUEUE:  # it may have no object of its own that would tell the metrics
             self._metrics.queues.add(new.queue)
         self.board.on_task(old, new)
+        self._originals.on_task(old, new)
         if new:
             self._hooks.on_task(new)
         self.dispatcher.wake()
+
+    def _is_needed(self, key: Key, uid: str) -> bool:
+        return self.board.dependencies.is_needed(key, uid) or self._originals.is_needed(key)
 
     def _on_end(self, task: Task) -> None:
         self._statuses.ended(task)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
@@ -33,6 +34,9 @@ class Finished(NamedTuple):
     free_at: float
     """Until then it is kept in any case: its Job's creation time counts for the queue's ``rateLimit``, or it is a
     dead letter."""
+
+    retry_of: Key | None = None
+    """The Task whose Job this one ran again."""
 
     @property
     def succeeded(self) -> bool:
@@ -67,6 +71,7 @@ def finished(task: Task, rules: QueueSpec) -> Finished:
         expires=max(expires, free_at),
         result_expires=result_expires if result_expires is not None and result_expires < expires else None,
         free_at=free_at,
+        retry_of=Key(task.metadata.namespace, task.spec.retry_of.name) if task.spec.retry_of else None,
     )
 
 
@@ -83,6 +88,7 @@ class Archive:
         self._counts: dict[Key, Counter[str]] = {}
         self._due: list[tuple[float, str, bool]] = []
         self._by_age: dict[tuple[Key, bool], SortedList[tuple[float, str]]] = {}
+        self._retries: dict[Key, set[Key]] = {}
 
     def __contains__(self, uid: str) -> bool:
         """Whether this Task is known."""
@@ -97,6 +103,8 @@ class Archive:
         if task.uid in self._known:
             return
         self._known[task.uid] = task
+        if task.retry_of:
+            self._retries.setdefault(task.retry_of, set()).add(task.task)
         self._counts.setdefault(task.queue, Counter())[task.phase] += 1
         heapq.heappush(self._due, (task.expires, task.uid, False))
         if task.result_expires is not None:
@@ -113,8 +121,16 @@ class Archive:
         task = self._known.pop(uid, None)
         if task is None:
             return
+        if task.retry_of:
+            self._retries[task.retry_of].discard(task.task)
+            if not self._retries[task.retry_of]:
+                del self._retries[task.retry_of]
         self._counts[task.queue][task.phase] -= 1
         self._by_age[task.queue, task.succeeded].discard((task.ended, task.uid))
+
+    def retries_of(self, task: Key) -> AbstractSet[Key]:
+        """The finished Tasks that ran this one's Job again."""
+        return self._retries.get(task, frozenset())
 
     def counts(self, queue: Key) -> Counter[str]:
         """How many of a queue are kept, by phase."""

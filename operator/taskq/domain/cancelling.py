@@ -10,8 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from taskq.domain.model import Queue, QueueRequest, Task, seconds, stamp
+from taskq.domain.model import Queue, Task, seconds, stamp
 from taskq.domain.outcome import Outcome
+from taskq.domain.queue_facts import QueueRequest
 from taskq.domain.reasons import Reason, message
 from taskq.resources.common import CANCEL_ALL_ANNOTATION, MAX_TOKEN_LENGTH, PURGE_ANNOTATION
 

@@ -6,10 +6,17 @@ from datetime import datetime
 from typing import Literal
 
 from taskq.domain.facts import Value
+from taskq.domain.parameters import Given
 
 
 class TemplateRef(Value, frozen=True):
     """The TaskTemplate that holds the Job."""
+
+    name: str
+
+
+class RetryOf(Value, frozen=True):
+    """A Task that has ended, whose Job is to run again."""
 
     name: str
 
@@ -20,6 +27,7 @@ class HookTask(Value, frozen=True):
     template_ref: TemplateRef
     queue_name: str | None = None
     priority: int | None = None
+    parameters: tuple[Given, ...] = ()
 
 
 class HookWebhook(Value, frozen=True):
@@ -50,7 +58,7 @@ class HookStatus(Value, frozen=True):
     """How far one hook is."""
 
     hook: str
-    kind: Literal["Task", "Webhook"]
+    kind: Literal["Task", "Webhook", "DeadLetter"]
     name: str
     state: Literal["Pending", "Done", "Failed"] = "Pending"
     attempts: int = 0

@@ -50,9 +50,7 @@ class ChainTooLongError(ValueError):
 def planned(task: Task, phase: str) -> list[dict[str, Any]]:
     """The hooks of a Task that ends so, as its status lists them."""
     field = _FIELDS.get(phase, "")
-    wanted = _wanted(task, field)
-    if wanted is None:
-        return []
+    wanted = _wanted(task, field) or Hooks()
     tasks = [
         HookStatus(hook=f"{field}.tasks[{n}]", kind="Task", name=child_name(task, f"{field}.tasks[{n}]"))
         for n in range(len(wanted.tasks))
@@ -61,7 +59,9 @@ def planned(task: Task, phase: str) -> list[dict[str, Any]]:
         HookStatus(hook=f"{field}.webhooks[{n}]", kind="Webhook", name=webhook.name)
         for n, webhook in enumerate(wanted.webhooks)
     ]
-    return [entry(status) for status in (*tasks, *calls)]
+    retried = task.spec.retry_of if phase == "Succeeded" else None
+    letters = [HookStatus(hook="retryOf", kind="DeadLetter", name=retried.name)] if retried else []
+    return [entry(status) for status in (*tasks, *calls, *letters)]
 
 
 def entry(status: HookStatus) -> dict[str, Any]:
@@ -139,6 +139,8 @@ def child_manifest(parent: Task, hook: HookStatus) -> bytes:
         spec["queueName"] = wanted.queue_name
     if wanted.priority is not None:
         spec["priority"] = wanted.priority
+    if wanted.parameters:
+        spec["parameters"] = wanted.parameters
     spec["parent"] = {"name": parent.metadata.name, "uid": parent.metadata.uid, **_end(parent), "depth": depth}
     meta = parent.metadata
     metadata = {"name": hook.name, "namespace": meta.namespace, "labels": {LABEL_PARENT: meta.name}}

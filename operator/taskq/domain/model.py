@@ -17,9 +17,10 @@ import msgspec
 from taskq.domain.containers import ContainerStatus
 from taskq.domain.facts import Facts as _Facts
 from taskq.domain.facts import Value as _Value
-from taskq.domain.following import Hooks, HookStatus, ParentTask, TemplateRef
+from taskq.domain.following import Hooks, HookStatus, ParentTask, RetryOf, TemplateRef
 from taskq.domain.items import Batch, Progress
 from taskq.domain.parameters import Parameter
+from taskq.domain.queue_facts import QueueRequest, Totals
 from taskq.resources.common import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_MAX_SECONDS,
@@ -207,6 +208,7 @@ class TaskSpec(_Facts):
     not_before_time: datetime | None = None
     starting_deadline_seconds: int | None = None
     template_ref: TemplateRef | None = None
+    retry_of: RetryOf | None = None
     timeouts: Timeouts | None = None
     retry_policy: RetryPolicy | None = None
     batch: Batch | None = None
@@ -384,22 +386,6 @@ class QueueSpec(_Facts):
     task_defaults: TaskDefaults = TaskDefaults()
 
 
-class QueueRequest(_Value, frozen=True):
-    """A request by annotation that was taken up: it concerns Tasks created until then."""
-
-    nonce: str
-    time: datetime
-
-
-class Totals(_Value, frozen=True):
-    """Tasks that ended, cleaned up or not."""
-
-    succeeded: int = 0
-    failed: int = 0
-    expired: int = 0
-    cancelled: int = 0
-
-
 class QueueStatus(_Facts):
     """What TaskQ wrote about a queue."""
 
@@ -453,6 +439,8 @@ class TemplateSpec(_Value, frozen=True):
     priority: int | None = None
     timeouts: Timeouts | None = None
     retry_policy: RetryPolicy | None = None
+    on_success: Hooks | None = None
+    on_failure: Hooks | None = None
     parameters: tuple[Parameter, ...] = ()
 
 

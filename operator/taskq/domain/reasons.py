@@ -64,6 +64,8 @@ class Reason(StrEnum):
     QUEUE_CLOSED = "QueueClosed"
     QUEUE_DRAINING = "QueueDraining"
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    RETRY_OF_NOT_FOUND = "RetryOfNotFound"
+    RETRY_OF_DIFFERS = "RetryOfDiffers"
     INVALID_TEMPLATE = "InvalidTemplate"
     INVALID_PARAMETERS = "InvalidParameters"
     JOB_REFUSED = "JobRefused"
@@ -101,6 +103,8 @@ STALLING = frozenset(
         Reason.INVALID_QUEUE,
         Reason.PRIORITY_LEVEL_NOT_FOUND,
         Reason.TEMPLATE_NOT_FOUND,
+        Reason.RETRY_OF_NOT_FOUND,
+        Reason.RETRY_OF_DIFFERS,
         Reason.INVALID_TEMPLATE,
         Reason.INVALID_PARAMETERS,
         Reason.JOB_REFUSED,
@@ -155,6 +159,8 @@ MESSAGES: dict[str, str] = {
     Reason.DEPENDENCY_UNFINISHED: "spec.dependsOn: waits until {names}",
     Reason.DEPENDENCY_NOT_FOUND: "spec.dependsOn: this namespace has no Task named {names}; this one waits until there is (not created yet, deleted before it ended, or misspelt)",
     Reason.DEPENDENCY_CYCLE: "spec.dependsOn: these Tasks wait for each other: {path}; delete one of them and create it anew without that dependency",
+    Reason.RETRY_OF_NOT_FOUND: "spec.retryOf.name: this namespace has no Task {original} that has ended (it may have been cleaned up, see its queue's retention.deadLetterSeconds); create this Task anew with jobTemplate or templateRef",
+    Reason.RETRY_OF_DIFFERS: "spec.batch: Task {original} has another batch; create the retry anew with the same spec.batch",
     Reason.JOB_REFUSED: "{field}: the Job is refused: {message}",
     Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",
     Reason.FORBIDDEN: "The Job is refused, by an admission policy or by missing rights of the operator, and is tried again: {message}",

@@ -107,6 +107,8 @@ class Registry:
             priority=None if task.spec.priority_level else spec.priority,
             timeouts=spec.timeouts,
             retry_policy=spec.retry_policy,
+            on_success=spec.on_success,
+            on_failure=spec.on_failure,
         )
         return Resolved(merged, known.fault or _early_fault(task, known))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from taskq.domain.model import Key, Queue, Totals
+from taskq.domain.model import Key, Queue
+from taskq.domain.queue_facts import Totals
 
 
 class Tally:

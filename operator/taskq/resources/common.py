@@ -101,6 +101,8 @@ PARAMETERS_ANNOTATION = f"{GROUP}/parameters"
 MAX_HOOK_TASKS = 10
 MAX_HOOK_WEBHOOKS = 5
 MAX_HOOK_TRIES = 5
+MAX_RETRY_CHAIN = 5
+"""Retries of retries that are followed to the Job that they run."""
 MAX_CHAIN_DEPTH = 20
 """Tasks that create each other when they end: a mistake in two templates must not go on for ever."""
 # Schedules
@@ -255,6 +257,7 @@ class HookKind(StrEnum):
 
     TASK = "Task"
     WEBHOOK = "Webhook"
+    DEAD_LETTER = "DeadLetter"
 
 
 class HookState(StrEnum):

@@ -14,6 +14,7 @@ from taskq.resources.common import (
     HookKind,
     HookState,
 )
+from taskq.resources.parameters import Parameters
 from taskq.resources.policy import Priority
 
 
@@ -21,6 +22,12 @@ class TemplateRef(Model):
     """A TaskTemplate in the same namespace."""
 
     name: Annotated[LabelName, Field(description="Name of a TaskTemplate in the same namespace.")]
+
+
+class RetryOf(Model):
+    """A Task of the same namespace that has ended."""
+
+    name: Annotated[LabelName, Field(description="Its name.")]
 
 
 class HookTask(Model):
@@ -33,6 +40,7 @@ class HookTask(Model):
     priority: Annotated[
         Priority | None, Field(description="Its priority; as that of any Task with this template unless given.")
     ] = None
+    parameters: Parameters = None
 
 
 class HookWebhook(Model):
@@ -97,10 +105,15 @@ class HookStatus(Model):
     """How far one hook is."""
 
     hook: Annotated[
-        str, Field(min_length=1, max_length=64, description="Its field in the spec, such as onFailure.webhooks[0].")
+        str,
+        Field(
+            min_length=1, max_length=64, description="Its field in the spec, such as onFailure.webhooks[0] or retryOf."
+        ),
     ]
-    kind: Annotated[HookKind, Field(description="Task or Webhook.")]
-    name: Annotated[ObjectName, Field(description="Name of the Task to create, or of the webhook's target.")]
+    kind: Annotated[
+        HookKind, Field(description="Task, Webhook, or DeadLetter: the Task of retryOf is told that a retry succeeded.")
+    ]
+    name: Annotated[ObjectName, Field(description="Name of the Task to create or to tell, or of the webhook's target.")]
     state: Annotated[
         HookState, Field(description="Pending, Done, or Failed when it was refused for good or tried too often.")
     ]

@@ -49,7 +49,7 @@ from taskq.resources.common import (
     MissedRuns,
     OnSuspend,
 )
-from taskq.resources.hooks import ParentTask
+from taskq.resources.hooks import ParentTask, RetryOf
 from taskq.resources.task import FIELD_RULES, Cancellation, TaskFields
 
 _FIELD = "([0-9]{1,2}([A-Za-z*?,/#-]+[0-9]{0,2})*|([A-Za-z*?,/#-]+[0-9]{0,2})+)"
@@ -95,6 +95,11 @@ class ScheduledTaskSpec(TaskFields):
                 path=".cancellation",
             ),
             forbidden(
+                "!has(self.retryOf)",
+                "retryOf must not be set in a Schedule: it is for one more run of one Task",
+                path=".retryOf",
+            ),
+            forbidden(
                 "!has(self.parent)",
                 "parent must not be set in a Schedule: it is for Tasks that follow another one",
                 path=".parent",
@@ -104,6 +109,7 @@ class ScheduledTaskSpec(TaskFields):
 
     not_before_time: Annotated[GivenTime | None, Field(description="Must not be set in a Schedule.")] = None
     cancellation: Annotated[Cancellation | None, Field(description="Must not be set in a Schedule.")] = None
+    retry_of: Annotated[RetryOf | None, Field(description="Must not be set in a Schedule.")] = None
     parent: Annotated[ParentTask | None, Field(description="Must not be set in a Schedule.")] = None
 
 
@@ -113,7 +119,9 @@ class TaskTemplateOfSchedule(Model):
     metadata: Annotated[Metadata | None, Field(description="Labels and annotations for the Tasks.")] = None
     spec: Annotated[
         ScheduledTaskSpec,
-        Field(description="The spec of the Tasks; as in a Task, without notBeforeTime, cancellation and parent."),
+        Field(
+            description="The spec of the Tasks; as in a Task, without notBeforeTime, cancellation, retryOf and parent."
+        ),
     ]
 
 

@@ -42,7 +42,7 @@ from taskq.resources.common import (
     DependencyFailure,
     Phase,
 )
-from taskq.resources.hooks import Hooks, HookStatus, ParentTask, TemplateRef
+from taskq.resources.hooks import Hooks, HookStatus, ParentTask, RetryOf, TemplateRef
 from taskq.resources.job_template import JobTemplate
 from taskq.resources.parameters import Parameters
 from taskq.resources.policy import Priority, RetryPolicy, Timeouts, Ttl
@@ -66,8 +66,8 @@ LIMIT_RULES = (
 )
 FIELD_RULES = (
     rule(
-        "has(self.jobTemplate) != has(self.templateRef)",
-        "exactly one of jobTemplate and templateRef must be set",
+        "[has(self.jobTemplate), has(self.templateRef), has(self.retryOf)].filter(given, given).size() == 1",
+        "exactly one of jobTemplate, templateRef and retryOf must be set",
         reason="FieldValueRequired",
     ),
     forbidden(
@@ -78,8 +78,8 @@ FIELD_RULES = (
     *LIMIT_RULES,
     *BATCH_RULES,
     forbidden(
-        "!has(self.parameters) || has(self.templateRef)",
-        "parameters must not be set without templateRef: it is a TaskTemplate that says which there are",
+        "!has(self.parameters) || has(self.templateRef) || has(self.retryOf)",
+        "parameters must not be set without templateRef or retryOf: it is a TaskTemplate that says which there are",
         path=".parameters",
     ),
     forbidden(
@@ -92,6 +92,7 @@ TRANSITION_RULES = (
     unchanged("queueName", "queueName is immutable; create a new Task in the other queue"),
     unchanged("parent", "parent is set when a Task is created after another one, and immutable"),
     unchanged("templateRef", "templateRef is immutable; create a new Task from the other template"),
+    unchanged("retryOf", "retryOf is immutable; create a new Task for another retry"),
     unchanged("batch", "batch is immutable; create a new Task with the other items"),
     unchanged("dependsOn", "dependsOn is immutable; create a new Task with other dependencies"),
     forbidden(
@@ -105,6 +106,11 @@ _ENDED = (
     f"[{', '.join(repr(phase.value) for phase in TERMINAL_PHASES)}]"
 )
 ROOT_RULES = (
+    forbidden(
+        "!has(self.spec.retryOf) || self.spec.retryOf.name != self.metadata.name",
+        "retryOf must name another Task",
+        path=".spec.retryOf.name",
+    ),
     rule(
         f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
         f"metadata.name must have at most {MAX_NAME_LENGTH} characters, as it becomes the label {LABEL_TASK}",
@@ -196,15 +202,27 @@ class TaskFields(Model):
         JobTemplate | None,
         Field(
             description=(
-                "The Job to run, a batch/v1 JobTemplateSpec as in a CronJob. Exactly one of jobTemplate and "
-                "templateRef. A change takes effect with the next attempt."
+                "The Job to run, a batch/v1 JobTemplateSpec as in a CronJob. Exactly one of jobTemplate, "
+                "templateRef and retryOf. A change takes effect with the next attempt."
             )
         ),
     ] = None
     template_ref: Annotated[
         TemplateRef | None,
         Field(
-            description=("A TaskTemplate to take the Job from. Exactly one of jobTemplate and templateRef. Immutable.")
+            description=(
+                "A TaskTemplate to take the Job from. Exactly one of jobTemplate, templateRef and retryOf. Immutable."
+            )
+        ),
+    ] = None
+    retry_of: Annotated[
+        RetryOf | None,
+        Field(
+            description=(
+                "A Task that has ended, to run its Job again, with its parameters where this one gives no others. All "
+                "else (queue, priority, timeouts, …) this one says itself. Exactly one of jobTemplate, templateRef "
+                "and retryOf. Immutable."
+            )
         ),
     ] = None
     parameters: Parameters = None
@@ -373,11 +391,15 @@ class TaskStatus(Status):
             )
         ),
     ] = None
+    retried_by: Annotated[
+        ObjectName | None,
+        Field(description="A Task that ran this one's Job again and Succeeded; it is a dead letter no longer."),
+    ] = None
     hooks: Annotated[
         list[HookStatus] | None,
         Field(
-            max_length=MAX_HOOK_TASKS + MAX_HOOK_WEBHOOKS,
-            description="What follows its end (onSuccess, onFailure), and how far it is.",
+            max_length=MAX_HOOK_TASKS + MAX_HOOK_WEBHOOKS + 1,
+            description="What follows its end (onSuccess, onFailure, retryOf), and how far it is.",
             json_schema_extra=list_map("hook"),
         ),
     ] = None

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from taskq.resources.base import LabelName, Model, Status, Text, rule, rules
 from taskq.resources.common import MAX_NAME_LENGTH, UNOBSERVED_GENERATION
+from taskq.resources.hooks import Hooks
 from taskq.resources.job_template import JobTemplate
 from taskq.resources.parameters import TemplateParameters
 from taskq.resources.policy import Priority, RetryPolicy, Timeouts
@@ -47,6 +48,12 @@ class TaskTemplateSpec(Model):
                 "taskDefaults.retryPolicy as a whole."
             )
         ),
+    ] = None
+    on_success: Annotated[
+        Hooks | None, Field(description="What follows when a Task that gives no onSuccess has Succeeded.")
+    ] = None
+    on_failure: Annotated[
+        Hooks | None, Field(description="What follows when a Task that gives no onFailure has Failed or Expired.")
     ] = None
     parameters: TemplateParameters = None
     job_template: Annotated[

@@ -28,6 +28,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (batch.Batch, items.Batch, set()),
     (task.Dependency, decision.Dependency, set()),
     (hooks.Hooks, following.Hooks, set()),
+    (hooks.RetryOf, following.RetryOf, set()),
     (hooks.HookTask, following.HookTask, set()),
     (hooks.HookWebhook, following.HookWebhook, set()),
     (hooks.ParentTask, following.ParentTask, set()),
