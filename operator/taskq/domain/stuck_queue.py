@@ -37,7 +37,11 @@ class QuietQueues:
         since = max(oldest, state.last_start or 0.0, self._lively.get(state.key, 0.0))
         if not shown and now < since + limit:
             return None
-        return self._why(state, limit, now)
+        why = self._why(state, limit, now)
+        if why[0] != Reason.RATE_LIMIT:
+            return why
+        self._lively[state.key] = now  # its owner wants it to start so seldom
+        return None
 
     def _why(self, state: QueueState, limit: int, now: float) -> Fault:
         told = explain_queue(self._board, state.key, now, names=False)

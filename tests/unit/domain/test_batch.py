@@ -123,6 +123,17 @@ def test_a_change_is_written_so_long_after_the_last_one() -> None:
     assert (later["progress"]["completed"], later["progress"]["lastChangeTime"]) == (5, at(20))
 
 
+def test_a_batch_of_any_size_costs_so_many_writes_a_minute() -> None:
+    """Ten items end every second, for a hundred seconds."""
+    task, writes = make_task(batch={"completions": 1000}).build(), 0
+    for now in range(3, 103):
+        job = indexed(task, succeeded=now * 10).build()
+        for action in look(task, job, item(job, 9).running().build(), now=now).actions:
+            assert isinstance(action, WriteStatus)
+            task, writes = after(task, action.status), writes + 1
+    assert writes == 1 + 99 // PROGRESS_SECONDS
+
+
 def test_what_has_not_changed_is_not_written() -> None:
     """And its time stays."""
     task = make_task(batch=BATCH).build()

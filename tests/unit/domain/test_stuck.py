@@ -206,6 +206,20 @@ def test_a_queue_that_runs_something_or_has_nothing_to_start_is_not_stuck() -> N
     assert Line(task={"templateRef": {"name": "nobody"}}, alerts={"queueDepth": 5}).judge(500) is None
 
 
+def test_a_rate_limit_is_no_stuck_queue() -> None:
+    """Its owner wants it to start so seldom."""
+    line = Line(rateLimit={"maxStarts": 1, "periodSeconds": 3600})
+    line.board.queues.note_start(line.queue.metadata.key, T0)
+    assert [line.judge(now) for now in range(0, 500, 10)] == [None] * 50
+
+
+def test_a_task_that_waits_for_another_does_not_wait_for_its_queue() -> None:
+    """It is not the queue that keeps it."""
+    waits = Line(task={"dependsOn": [{"name": "first"}]})
+    waits.board.on_task(None, make_task("first", queueName="elsewhere", suspend=True).build())
+    assert waits.judge(500) is None
+
+
 def test_the_time_counts_from_when_something_last_ran() -> None:
     """Not from the Task's creation, which may have waited for its turn."""
     line = Line(maxConcurrency=1)
