@@ -196,6 +196,10 @@ class Judge(Referee):
             raise Broken(f"Task {key} has a status that the schema refuses: {error}") from error
         if (status.get("settled") == "True") != (status["phase"] in ENDS):
             raise Broken(f"Task {key} is {status['phase']} and settled is {status.get('settled')}")
+        if is_true({"status": status}, "Stuck"):
+            self.tallies["stuck"] += 1
+            if status["phase"] != "Running":
+                raise Broken(f"Task {key} is {status['phase']} and stuck")
 
     def _forward(self, key: Key, old: Object, new: Object) -> None:
         """Rule 2: one end, and no way back."""

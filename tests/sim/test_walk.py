@@ -28,6 +28,7 @@ NOT_DRAWN = {"leader frozen", "Job refused (422)", "Job's own deadline", "kubele
 
 SEEN = {
     "cap reached",
+    "stuck",
     "order looked at",
     "ended Succeeded",
     "ended Failed",

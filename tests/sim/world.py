@@ -251,7 +251,9 @@ class World:
     # --- queues and templates --------------------------------------------------------------------------------------
 
     def _make_queue(self, name: str) -> None:
-        spec = {"maxConcurrency": self._dice.random.randint(1, 4)}
+        spec: Object = {"maxConcurrency": self._dice.random.randint(1, 4)}
+        if name == QUEUES[0]:
+            spec["alerts"] = {"stuckSeconds": 8}
         self._server.create("taskqueues", NAMESPACE, {"metadata": {"name": name}, "spec": spec}, "user")
 
     def _rule(self, **spec: Any) -> bool:
