@@ -14,9 +14,12 @@ from taskq.observability.queue_metrics import NO_ALERTS, UNFINISHED, QueueFacts
 
 
 def queue_facts(board: Board, kept: Callable[[Key], Mapping[str, int]], now: float) -> Iterator[QueueFacts]:
-    """The facts of every queue; ``kept`` counts, by phase, the finished Tasks of one that are still there."""
+    """The facts of every queue; ``kept`` counts, by phase, the finished Tasks of one that are still there.
+
+    Whoever asks may let other parts of the program have their turn between two of them.
+    """
     waiting = Waiting(board.queues, now)
-    for state in board.queues:
+    for state in list(board.queues):
         yield _facts(state, waiting, kept(state.key), now)
 
 

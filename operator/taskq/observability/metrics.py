@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
-from taskq.domain.schedules.objects import Schedule
 from taskq.observability.catalogue import Catalogue, Family
 from taskq.observability.operator_metrics import Dispatching, Informers, OperatorMetrics
 from taskq.observability.queue_metrics import QueueMetrics, Queues
 from taskq.observability.schedule_metrics import ScheduleMetrics, Schedules
+
+QUEUES_IN_A_ROW = 25
+"""Looked at before other parts of the program get their turn."""
 
 
 class Metrics:
@@ -57,25 +59,26 @@ class Metrics:
         self._ask_informers = informers or self._ask_informers
         self._ask_dispatcher = dispatcher or self._ask_dispatcher
 
-    def gather(self) -> Sequence[Schedule]:
-        """Ask how things stand; what is left to walk through is returned, for :meth:`ScheduleMetrics.gather`."""
-        self.queues.gather(self._ask_queues())
-        self.operator.gather(self._ask_informers(), self._ask_dispatcher())
-        return self._ask_schedules()
-
     async def page(self, accept: str = "") -> tuple[bytes, str]:
         """What a scrape gets, and its content type: OpenMetrics for whoever accepts it.
 
-        Facts are gathered here, on the event loop that owns them. The text is made in a thread: for 500
-        queues that takes half a second, during which the loop must go on.
+        Facts are gathered here, on the event loop that owns them, some queues at a time: 500 of them take 30 ms. The
+        text is made in a thread: that takes half a second for so many, during which the loop must go on.
         """
-        schedules = self.gather()
+        queues = []
+        for facts in self._ask_queues():
+            queues.append(facts)
+            if len(queues) % QUEUES_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+        schedules = self._ask_schedules()
+        self.operator.gather(self._ask_informers(), self._ask_dispatcher())
         try:
             encode, content_type = choose_encoder(accept)
         except TypeError:  # a version that is no number
             encode, content_type = choose_encoder("")
 
         def write() -> bytes:
+            self.queues.gather(queues)
             self.schedules.gather(schedules)
             return encode(self.registry)
 

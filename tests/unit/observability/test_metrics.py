@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,9 +151,15 @@ def metrics() -> Metrics:
     return made
 
 
+def scrape(metrics: Metrics) -> None:
+    """As the server does, on a loop of its own: a test may be on one already."""
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(lambda: asyncio.run(metrics.page())).result()
+
+
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """One sample, None when it is not there."""
-    metrics.schedules.gather(metrics.gather())
+    """One sample of the page that a scrape gets now, None when it is not there."""
+    scrape(metrics)
     return metrics.registry.get_sample_value(name, labels)
 
 
@@ -315,7 +323,7 @@ def test_a_busy_queue_has_about_a_hundred_series():
     everything(metrics)
     metrics.queues.task_finished(GPU, "Failed", 7, "t")
     metrics.feed(queues=lambda: [facts()])
-    metrics.gather()
+    scrape(metrics)
     assert 80 <= len(of_queue(metrics, "gpu")) <= 120
 
 
@@ -384,6 +392,24 @@ async def test_the_loop_goes_on_while_a_large_page_is_written():
     assert len(scrape.result()[0]) > 500_000
 
 
+async def test_the_loop_goes_on_while_many_queues_are_asked():
+    """However many there are, each turn is short."""
+    metrics = Metrics()
+    asked: list[int] = []
+
+    def queues() -> Iterator[QueueFacts]:
+        for number in range(100):
+            asked.append(number)
+            yield facts(queue=f"q{number}")
+
+    metrics.feed(queues=queues)
+    page = asyncio.create_task(metrics.page())
+    await asyncio.sleep(0)
+    assert 0 < len(asked) < 100
+    await page
+    assert len(asked) == 100
+
+
 def test_two_sets_of_metrics_do_not_meet():
     """Every test, and every operator in a test, has its own."""
     one, two = Metrics(), Metrics()
@@ -425,7 +451,7 @@ def test_the_reference_page_is_complete(metrics):
         informers=lambda: [("tasks", watched)],
         dispatcher=lambda: DispatcherFacts(1, 2, 3.0),
     )
-    metrics.schedules.gather(metrics.gather())
+    scrape(metrics)
     shown = {}
     for family in metrics.registry.collect():
         if not family.name.startswith("process_"):
