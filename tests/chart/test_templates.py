@@ -324,6 +324,15 @@ def test_every_file_of_rules_is_a_prometheus_rule(render: Render) -> None:
     assert [rule["spec"] for rule in made] == [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
 
 
+def test_the_pages_of_alerts_may_be_served_anywhere(render: Render) -> None:
+    """The rules know their paths in the repository; where that is, whoever installs knows."""
+    rules = {"enabled": True, "runbookPrefix": "https://wiki.example.com/taskq/"}
+    for made in render(prometheusRule=rules).all("PrometheusRule"):
+        for alert in (alert for group in made["spec"]["groups"] for alert in group["rules"]):
+            page = f"https://wiki.example.com/taskq/docs/runbooks/{alert['alert']}.md"
+            assert alert["annotations"]["runbook_url"] == page
+
+
 # --- refused ------------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[Json, str]] = {
@@ -340,6 +349,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "monitor": ({"metrics": {"monitor": {"kind": "Both"}}}, "/metrics/monitor/kind"),
     "port": ({"networkPolicy": {"apiServerPorts": [0]}}, "/networkPolicy/apiServerPorts/0"),
     "replicas": ({"replicas": "two"}, "/replicas"),
+    "runbooks": ({"prometheusRule": {"runbookPrefix": "https://a/b"}}, "/prometheusRule/runbookPrefix"),
     "budget": ({"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable"),
     "no ServiceAccount": ({"serviceAccount": {"create": False}}, "serviceAccount.name: name the ServiceAccount"),
 }
