@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -136,3 +138,161 @@ def test_what_has_ended_is_not_cancelled(taskq: CommandLine, desk: Desk) -> None
     said = taskq("cancel", "fine", code=1)
     assert "task.taskq.dev/fine not cancelled" in said.err
     assert "spec is immutable once the Task has ended" in said.err
+
+
+# --- suspend, prioritize, delete, wait ------------------------------------------------------------------------------
+
+
+def test_suspend_holds_tasks_and_resume_lets_them_go_on(taskq: CommandLine, desk: Desk) -> None:
+    """By name or by filter; what is so already is left alone."""
+    desk.queue("shut", state="Paused")
+    for name in ("a", "b"):
+        desk.task(name, queueName="shut")
+    assert taskq("suspend", "a").out == "task.taskq.dev/a suspended\n"
+    assert desk.get("a")["spec"]["suspend"] is True
+    assert taskq("suspend", "--queue", "shut", "--yes").out == "task.taskq.dev/b suspended\n"
+    assert taskq("resume", "--all", "--yes").out.count("resumed") == 2
+    assert "No Tasks to resume" in taskq("resume", "--all").err
+
+
+def test_prioritize_changes_numbers_and_levels(taskq: CommandLine, desk: Desk) -> None:
+    """One replaces the other: a Task may have only one of them."""
+    desk.queue("shut", state="Paused", priorityLevels=[{"name": "urgent", "value": 100}])
+    desk.task("a", queueName="shut", priority=1)
+    taskq("prioritize", "a", "--to", "urgent")
+    assert "priority" not in desk.get("a")["spec"]
+    assert desk.get("a")["spec"]["priorityLevel"] == "urgent"
+    assert taskq("prioritize", "--queue", "shut", "--to", "-5", "--yes").out == "task.taskq.dev/a prioritized\n"
+    assert desk.get("a")["spec"]["priority"] == -5
+
+
+def test_delete_removes_what_it_showed(taskq: CommandLine, desk: Desk) -> None:
+    """With its Jobs; another Task of the same name is not meant."""
+    desk.task("old")
+    desk.task("new", {"hold": True})
+    desk.wait_phase("old", "Succeeded")
+    assert (
+        taskq("delete", "--phase", "ended", "--dry-run=server").out == "task.taskq.dev/old deleted (server dry run)\n"
+    )
+    assert taskq("delete", "--phase", "ended", "--yes").out == "task.taskq.dev/old deleted\n"
+    desk.wait_gone("Task", "old")
+    assert desk.find("Task", "new")
+    taskq("delete", "new")
+    desk.wait_gone("Task", "new")
+
+
+def test_wait_is_for_a_goal(taskq: CommandLine, desk: Desk) -> None:
+    """0 when it is reached; 1 at once when it can't be any more, and when the time is over."""
+    desk.task("fine", {"seconds": 0.3})
+    desk.task("fails", {"exitCode": 1})
+    assert taskq("wait", "fine").out == "task.taskq.dev/fine condition met\n"
+    assert taskq("wait", "fails").code == 0
+    said = taskq("wait", "fine", "fails", "--for", "succeeded", code=1)
+    assert said.out == "task.taskq.dev/fine condition met\n"
+    assert "fails Failed: Attempt 1 ended as Error" in said.err
+    assert taskq("wait", "fails", "--for", "condition=Stalled").code == 0
+    desk.task("holds", {"hold": True})
+    assert taskq("wait", "holds", "--for", "running").code == 0
+    assert "not there within 1 s" in taskq("wait", "--phase", "running", "--timeout", "1s", code=1).err
+    assert "unknown goal" in taskq("wait", "holds", "--for", "nothing", code=1).err
+
+
+# --- queues -------------------------------------------------------------------------------------------------------
+
+
+def test_queues_are_paused_drained_closed_and_opened(taskq: CommandLine, desk: Desk) -> None:
+    """With words that say what became of them; GitOps tools that own them are named."""
+    desk.create("TaskQueue", "q", {}, labels={"kustomize.toolkit.fluxcd.io/name": "apps"})
+    for verb, done, state in (
+        ("pause", "paused", "Paused"),
+        ("drain", "draining", "Draining"),
+        ("close", "closed", "Closed"),
+        ("open", "opened", "Open"),
+    ):
+        said = taskq(verb, "q")
+        assert said.out == f"taskqueue.taskq.dev/q {done}\n"
+        assert desk.get("q", "TaskQueue")["spec"]["state"] == state
+        assert "kept by Flux" in said.err
+    assert taskq("pause", "q", "--dry-run=server").out == "taskqueue.taskq.dev/q paused (server dry run)\n"
+    assert desk.get("q", "TaskQueue")["spec"]["state"] == "Open"
+    assert "has no TaskQueue 'nope'" in taskq("pause", "q", "nope", code=1).err
+    assert desk.get("q", "TaskQueue")["spec"]["state"] == "Open"
+
+
+def test_drain_waits_until_nothing_is_left(taskq: CommandLine, desk: Desk) -> None:
+    """Or says how much is left."""
+    desk.queue("q", maxConcurrency=1)
+    desk.task("a", {"seconds": 0.5}, queueName="q")
+    desk.task("b", {"seconds": 0.5}, queueName="q")
+    taskq("drain", "q", "--wait", "--timeout", "60s")
+    assert {desk.get(name)["status"]["phase"] for name in ("a", "b")} == {"Succeeded"}
+    desk.change("q", "TaskQueue", state="Open")
+    desk.task("long", {"hold": True}, queueName="q")
+    desk.wait_phase("long", "Running")
+    assert "1 Task unfinished; it goes on" in taskq("drain", "q", "--wait", "--timeout", "1s", code=1).err
+
+
+def test_purge_empties_a_queue(taskq: CommandLine, desk: Desk) -> None:
+    """What waits, or with --running all of it; other queues are left alone."""
+    desk.queue("q", maxConcurrency=1)
+    desk.queue("other", state="Paused")
+    desk.task("runs", {"hold": True}, queueName="q", priority=9)
+    desk.wait_phase("runs", "Running")
+    desk.task("waits", queueName="q")
+    desk.task("elsewhere", queueName="other")
+    assert "Cancel 1 Task in namespace" in taskq("purge", "q", code=1).err
+    assert taskq("purge", "q", "--yes").out == "taskqueue.taskq.dev/q purged\n"
+    assert desk.wait_end("waits")["status"]["reason"] == "Purged"
+    assert desk.get("runs")["status"]["phase"] == "Running"
+    taskq("purge", "q", "--running", "--yes")
+    desk.wait_phase("runs", "Cancelled")
+    assert desk.get("elsewhere")["status"]["phase"] == "Pending"
+
+
+# --- schedules ----------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_runs_now(taskq: CommandLine, desk: Desk) -> None:
+    """Also a suspended one; with --wait the exit code is the Task's."""
+    desk.schedule("nightly", {"exitCode": 7}, schedules=["0 3 * * *"], suspend=True)
+    said = taskq("schedule", "run-now", "nightly", "--wait", code=7)
+    assert said.out == "schedule.taskq.dev/nightly run now\n"
+    (task,) = desk.tasks_of("nightly")
+    assert f"{task['metadata']['name']} Failed" in said.err
+
+
+def test_a_schedule_is_suspended_and_resumed(taskq: CommandLine, desk: Desk) -> None:
+    """In its spec."""
+    desk.schedule("nightly", schedules=["0 3 * * *"])
+    taskq("schedule", "suspend", "nightly")
+    assert desk.get("nightly", "Schedule")["spec"]["suspend"] is True
+    taskq("schedule", "resume", "nightly")
+    assert desk.get("nightly", "Schedule")["spec"]["suspend"] is False
+
+
+def test_a_schedule_is_backfilled(taskq: CommandLine, desk: Desk) -> None:
+    """It says how many ticks there are, and asks."""
+    desk.schedule("nightly", schedules=["0 3 * * *"])
+    interval = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-03T00:00:00Z")
+    asked = taskq("schedule", "backfill", "nightly", *interval, code=1)
+    assert "Backfill 2 ticks of nightly" in asked.err
+    taskq("schedule", "backfill", "nightly", *interval, "--yes")
+    desk.wait("nightly", lambda it: len(it["status"].get("runs", ())) == 2, "two runs", "Schedule")
+    assert {task["metadata"]["name"] for task in desk.tasks_of("nightly")} == {
+        "nightly-1767236400",
+        "nightly-1767322800",
+    }
+    assert "both in the past" in taskq("schedule", "backfill", "nightly", "--from", "2999-01-01T00:00:00Z", code=1).err
+
+
+def test_a_preview_needs_no_cluster(taskq: CommandLine) -> None:
+    """It shows changes of clocks as the operator will see them."""
+    said = CommandLine(Path("nowhere"), "none")(
+        *("schedule", "preview", "30 2 * * *", "--zone", "Europe/Madrid", "--from", "2027-03-26T12:00:00Z"),
+        *("--count", "3"),
+    )
+    assert said.column("UTC") == ["2027-03-27T01:30:00Z", "2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"]
+    assert said.err == "at 02:30 every day, Europe/Madrid\n"
+    refused = taskq("schedule", "preview", "61 * * * *", code=1)
+    assert "spec.schedules[0]" in refused.err
+    assert "no time zone" in taskq("schedule", "preview", "@daily", "--zone", "Mars/Base", code=1).err

@@ -165,13 +165,30 @@ def test_describe_tells_all(look: CommandLine, zoo: Desk) -> None:
 
 
 def test_describe_says_why_a_task_waits(look: CommandLine, taskq: CommandLine, desk: Desk) -> None:
-    """The queue's state, the Task's own hold, and the time that it must not start before."""
-    said = look("describe", "waits").out
-    assert "Why it waits:\n  Its queue shut is Paused and starts nothing; `open shut` changes that" in said
+    """The reason with the field to change, the place in the queue, and what is known of the start."""
+    assert "Why it waits:\n  QueuePaused: " in look("describe", "waits").out
     desk.task("held", suspend=True, notBeforeTime="2999-01-01T00:00:00Z")
-    said = taskq("describe", "held").out
-    assert "held by spec.suspend" in said
-    assert "(spec.notBeforeTime)" in said
+    assert "  Suspended: " in taskq("describe", "held").out
+    desk.queue("narrow", maxConcurrency=1)
+    desk.task("long", {"hold": True}, queueName="narrow")
+    desk.wait_phase("long", "Running")
+    desk.task("next", queueName="narrow", priority=5)
+    desk.task("last", queueName="narrow")
+    desk.wait("narrow", lambda queue: queue["status"].get("pending") == 2, "two wait", "TaskQueue")
+    said = taskq("describe", "last").out
+    assert "ConcurrencyLimit: Queue narrow runs 1 of 1 (spec.maxConcurrency): long" in said
+    assert "Position 2 in queue narrow, after next (priority 5)" in said
+    assert "When it starts can't be said" in said
+    assert "How it stands:\n  Started: " in taskq("describe", "long").out
+
+
+def test_the_operator_may_be_asked_why(look: CommandLine, operator: OperatorProcess) -> None:
+    """One that does not answer is said so, and the rest of the page is printed all the same."""
+    said = look("describe", "waits", "--api-url", "http://127.0.0.1:1").out
+    assert "Why it waits:\n  <unknown> (nobody answers at http://127.0.0.1:1" in said
+    assert "Timeline:" in said
+    said = look("describe", "waits", "--api-url", f"http://{operator.address}").out  # its metrics' address
+    assert "answers 404" in said
 
 
 def test_queues_show_what_waits_and_runs(look: CommandLine, zoo: Desk) -> None:

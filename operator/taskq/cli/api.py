@@ -101,6 +101,14 @@ class Api:
         """The API server's URL."""
         return str(self._client.configuration.host)
 
+    @property
+    def bearer_token(self) -> str:
+        """The user's `Bearer …`, for who asks the operator itself; empty for those who log in by a certificate."""
+        settings = self._client.configuration
+        if settings.refresh_api_key_hook is not None:
+            settings.refresh_api_key_hook(settings)
+        return str(settings.api_key.get("BearerToken") or "")
+
     @cached_property
     def _kubeconfig(self) -> str:
         return self.connection.kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
@@ -319,9 +327,10 @@ class Api:
 
     def delete(self, kind: Kind, obj: Object, *, dry_run: bool = False) -> None:
         """Delete this very object, and in the background what it owns."""
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": obj["metadata"]["uid"]}}
-        query = [("dryRun", "All")] * dry_run
-        self.request("DELETE", kind.path(namespace_of(obj), name_of(obj)), query=query, body=options)
+        options: Object = {"propagationPolicy": "Background", "preconditions": {"uid": obj["metadata"]["uid"]}}
+        if dry_run:  # in the body: beside one, the server does not look at the query
+            options["dryRun"] = ["All"]
+        self.request("DELETE", kind.path(namespace_of(obj), name_of(obj)), body=options)
 
 
 def _write_query(*, dry_run: bool) -> list[tuple[str, str]]:

@@ -52,15 +52,16 @@ def find(api: Api, wanted: Wanted, *, meant: Callable[[Object], bool], verb: str
     if wanted.names:
         if wanted.selection.is_given or wanted.all_namespaces or wanted.all_:
             raise CliError("give names or filters, not both")
-        return [_found(task) for task in by_names(api, wanted.names)]
+        return [found_of(task) for task in by_names(api, wanted.names)]
     if not (wanted.selection.is_given or wanted.all_):
         raise CliError(f"which Tasks? Give names, filters such as --queue or -l, or --all; see `{verb} --help`")
     namespace = None if wanted.all_namespaces else api.namespace
     now = api.clock.now()
-    return [_found(task) for task in selected(api, wanted.selection, namespace, now) if meant(task)]
+    return [found_of(task) for task in selected(api, wanted.selection, namespace, now) if meant(task)]
 
 
-def _found(task: Object) -> Found:
+def found_of(task: Object) -> Found:
+    """As much of it as is kept."""
     return Found(namespace_of(task), name_of(task), str(task["metadata"]["uid"]), tasks.phase(task))
 
 

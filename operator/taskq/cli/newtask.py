@@ -45,8 +45,7 @@ class Wish(NamedTuple):
         if self.queue:
             spec["queueName"] = self.queue
         if self.priority:
-            number = self.priority.lstrip("+-").isdecimal()
-            spec["priority" if number else "priorityLevel"] = int(self.priority) if number else self.priority
+            spec |= priority_fields(self.priority)
         if self.at:
             spec["notBeforeTime"] = stamp(moment(self.at, now))
         if self.delay is not None:
@@ -69,6 +68,11 @@ class Patience(NamedTuple):
     wait: bool
     follow: bool
     timeout: float | None
+
+
+def priority_fields(text: str) -> Object:
+    """The field that says a priority: a number, or the name of a level."""
+    return {"priority": int(text)} if text.lstrip("+-").isdecimal() else {"priorityLevel": text}
 
 
 def pairs(values: tuple[str, ...], flag: str) -> dict[str, str]:

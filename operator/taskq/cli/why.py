@@ -1,62 +1,129 @@
-"""Why a Task does not run yet, as far as its own document and its queue's tell."""
+"""Why a Task does not run, its place in the queue, and when it is likely to start.
+
+The operator's API answers when its address is given. Else the same code answers here, from the lists that the user may
+see: it does not know the cluster-wide limit, nor Jobs that were refused a moment ago.
+"""
 
 from __future__ import annotations
 
-from taskq.cli import tasks
-from taskq.cli.kinds import Object, condition, name_of
+import json
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from taskq.cli.api import Api
+from taskq.cli.errors import ApiRefused, CliError
+from taskq.cli.framework import bundle, option
+from taskq.cli.kinds import JOB, POD, QUEUE, TASK, TEMPLATE, Kind, Object, name_of, namespace_of
+from taskq.cli.options import CLUSTER
 from taskq.cli.text import age, local, parsed
-from taskq.resources.common import DEFAULT_MAX_CONCURRENCY, Phase, QueueState
+from taskq.resources.common import LABEL_TASK
 
-STATES = {
-    QueueState.PAUSED: "is Paused and starts nothing",
-    QueueState.DRAINING: "is Draining and starts nothing newer than its change of state",
-    QueueState.CLOSED: "is Closed and accepts nothing",
-    QueueState.DRY_RUN: "is in DryRun and starts nothing",
-}
-
-
-def reasons(task: Object, queue: Object | None, now: float) -> list[str]:
-    """What holds it back, the most certain first; empty when it does not wait."""
-    if tasks.phase(task) not in {Phase.PENDING, Phase.RETRYING}:
-        return []
-    found = [*_own(task, now), *_faults(task), *_of_queue(queue)]
-    return found or [f"Waits in queue {tasks.queue(task)} for its turn"]
+URL_VARIABLE = "TASKQ_API_URL"
+MOST = 20_000
+"""Objects of a kind that are read for an answer; with more of them, ask the operator."""
+SECONDS = 10.0
+LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
-def _own(task: Object, now: float) -> list[str]:
-    spec, status = task["spec"], task.get("status", {})
-    said = []
-    if spec.get("cancellation") is not None:
-        said.append("It is being cancelled (spec.cancellation)")
-    if spec.get("suspend"):
-        said.append(f"It is held by spec.suspend; `resume {name_of(task)}` lets it go on")
-    for field, words in (
-        (spec.get("notBeforeTime"), "spec.notBeforeTime"),
-        (status.get("nextAttemptTime"), "the backoff before the next attempt"),
-    ):
-        due = parsed(field)
-        if due is not None and due.timestamp() > now:
-            said.append(f"Not before {local(due)}, in {age(due.timestamp() - now)} ({words})")
-    return said
+def _url(api_url: str) -> str:
+    return (api_url or os.environ.get(URL_VARIABLE, "")).rstrip("/")
 
 
-def _faults(task: Object) -> list[str]:
-    admitted = condition(task, "Admitted")
-    if admitted is None or admitted["status"] == "True":
-        return []
-    return [f"{admitted['reason']}: {admitted['message']}"]
+answered = bundle(
+    "api_url",
+    _url,
+    option(
+        "--api-url",
+        default="",
+        metavar="URL",
+        section=CLUSTER,
+        help=f"Ask the operator at its api_address why a Task waits; else {URL_VARIABLE}; else it is computed here.",
+    ),
+)
+"""Gives a command `api_url: str`."""
 
 
-def _of_queue(queue: Object | None) -> list[str]:
-    if queue is None:
-        return []
-    spec, status, name = queue["spec"], queue.get("status", {}), name_of(queue)
-    said = []
-    state = spec.get("state", QueueState.OPEN)
-    if state in STATES:
-        said.append(f"Its queue {name} {STATES[QueueState(state)]}; `open {name}` changes that")
-    limit = spec.get("maxConcurrency", DEFAULT_MAX_CONCURRENCY)
-    running = status.get("running") or 0
-    if running >= limit:
-        said.append(f"Its queue {name} is full: {running} of {limit} run (spec.maxConcurrency)")
-    return said
+def explanation(api: Api, task: Object, api_url: str = "") -> Object:
+    """The answer as the operator's API gives it; CliError, in words for people, when there is none."""
+    return _asked(api, task, api_url) if api_url else _computed(api, task)
+
+
+def _computed(api: Api, task: Object) -> Object:
+    import msgspec
+
+    from taskq.domain.explain import explain
+    from taskq.domain.snapshot import board_of_documents, task_of
+
+    namespace, now = namespace_of(task), api.clock.now()
+    board = board_of_documents(
+        tasks=_some(api, TASK, namespace, fields="status.settled!=True"),
+        jobs=_some(api, JOB, namespace, labels=LABEL_TASK),
+        pods=_some(api, POD, namespace, labels=f"{LABEL_TASK}={name_of(task)}"),
+        queues=_some(api, QUEUE, namespace),
+        templates=_some(api, TEMPLATE, namespace),
+        now=now,
+    )
+    found: Object = msgspec.to_builtins(explain(board, task_of(task), now))
+    return found
+
+
+def _some(api: Api, kind: Kind, namespace: str, *, labels: str = "", fields: str = "") -> Iterator[Object]:
+    for number, obj in enumerate(islice(api.list(kind, namespace, labels=labels, fields=fields), MOST + 1)):
+        if number == MOST:
+            words = f"namespace {namespace} has more than {MOST} {kind.plural}"
+            raise CliError(f"{words}: too many to find the position here; ask the operator, with --api-url")
+        yield obj
+
+
+def _asked(api: Api, task: Object, url: str) -> Object:
+    import urllib3
+
+    where = urlsplit(url)
+    token = api.bearer_token
+    if token and where.scheme != "https" and where.hostname not in LOCAL:
+        raise CliError(f"--api-url {url}: a token must not cross a network in the clear; use https, or a port-forward")
+    path = f"{url}/v1/namespaces/{namespace_of(task)}/tasks/{name_of(task)}/why"
+    headers = {"Authorization": token} if token else {}
+    try:
+        answer = urllib3.request("GET", path, headers=headers, timeout=SECONDS, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        raise CliError(f"nobody answers at {url}; --api-url names the operator's api_address") from error
+    if answer.status >= 400:
+        text = answer.data.decode("utf-8", "replace").strip()[:300]
+        raise ApiRefused(f"{url} answers {answer.status}: {text}", status=answer.status)
+    found: Object = json.loads(answer.data)
+    return found
+
+
+def lines(found: Object, now: float) -> Iterator[str]:
+    """The answer in words."""
+    yield f"{found['reason']}: {found['message']}"
+    if found.get("notBefore"):
+        yield f"Not before {_time(found['notBefore'], now)}"
+    ahead: dict[str, Any] = found.get("ahead") or {}
+    if found.get("position") is not None:
+        first = ", ".join(f"{one['name']} (priority {one['effectivePriority']})" for one in ahead.get("first") or ())
+        more = ", …" if ahead.get("count", 0) > len(ahead.get("first") or ()) else ""
+        yield f"Position {found['position']} in queue {found['queue']}" + (f", after {first}{more}" if first else "")
+    elif ahead:
+        yield f"More than {ahead['count']} Tasks start before it"
+    for limit in found.get("limits") or ():
+        if limit["message"] not in found["message"]:
+            yield f"Also {limit['reason']}: {limit['message']}"
+    estimate: dict[str, Any] | None = found.get("estimate")
+    if estimate and estimate.get("startTime"):
+        yield f"Likely to start {_time(estimate['startTime'], now)}: {estimate['why']}"
+    elif estimate:
+        yield f"When it starts can't be said: {estimate['why']}"
+    if found.get("unsettled"):
+        yield f"{found['unsettled']} Tasks changed a moment ago: the position may be off by so many"
+
+
+def _time(text: str, now: float) -> str:
+    moment = parsed(text)
+    assert moment is not None
+    left = moment.timestamp() - now
+    return f"{local(moment)}, in {age(left)}" if left > 0 else "now"

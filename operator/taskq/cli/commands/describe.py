@@ -9,14 +9,16 @@ import click
 
 from taskq.cli import tasks, why
 from taskq.cli.api import Api
-from taskq.cli.errors import ApiRefused
+from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.events import events_of
 from taskq.cli.framework import Command
-from taskq.cli.kinds import QUEUE, TEMPLATE, Object, name_of, namespace_of
+from taskq.cli.kinds import TEMPLATE, Object, name_of, namespace_of
 from taskq.cli.options import connected
 from taskq.cli.output import Column, Table, coloured, phase_colour
 from taskq.cli.selection import by_names
 from taskq.cli.text import age, between, local, one_line, parsed, since
+from taskq.cli.why import answered
+from taskq.resources.common import Phase
 
 MASK = "********"
 LABEL_WIDTH = 14
@@ -24,18 +26,22 @@ LABEL_WIDTH = 14
 
 @click.command("describe", cls=Command, examples=["describe nightly-1700000000", "describe a b"])
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@answered
 @connected
-def command(api: Api, names: tuple[str, ...]) -> None:
-    """Tell all about a Task: attempts, timeline, events, and why it waits."""
+def command(api: Api, names: tuple[str, ...], api_url: str) -> None:
+    """Tell all about a Task: attempts, timeline, events, and why it waits.
+
+    The position and the likely start hold as long as nothing else happens. Values of parameters that the TaskTemplate
+    calls sensitive are not shown.
+    """
     now = api.clock.now()
     for index, task in enumerate(by_names(api, names)):
         if index:
             sys.stdout.write("\n\n")
-        queue = api.find(QUEUE, namespace_of(task), tasks.queue(task))
         template = _template(api, task)
         sys.stdout.write("\n".join(_head(task, now)) + "\n")
         _section("Parameters", _parameters(task, template))
-        _section("Why it waits", why.reasons(task, queue, now))
+        _why(api, task, api_url)
         _attempts(task, now)
         _section("Timeline", _timeline(task))
         _section("Result", (task.get("status", {}).get("result") or "").splitlines())
@@ -117,6 +123,18 @@ def _parameters(task: Object, template: Object | None) -> list[str]:
         hidden = hidden or bool(known.get(name, {}).get("sensitive"))
         lines.append(f"{name} = {MASK if hidden else one_line(str(parameter.get('value', '')), 200)}")
     return lines
+
+
+def _why(api: Api, task: Object, api_url: str) -> None:
+    if tasks.ended(task):
+        return
+    try:
+        found = why.explanation(api, task, api_url)
+    except CliError as error:
+        _section("Why it waits", [f"<unknown> ({error})"])
+        return
+    waits = found["phase"] in {Phase.PENDING, Phase.RETRYING}
+    _section("Why it waits" if waits else "How it stands", list(why.lines(found, api.clock.now())))
 
 
 def _attempts(task: Object, now: float) -> None:
