@@ -22,6 +22,7 @@ PAGES = (
     "docs/how-to/batch.md",
     "docs/how-to/dependencies.md",
     "docs/how-to/stuck-work.md",
+    "docs/how-to/deduplication.md",
 )
 """Pages whose commands are run as they stand, each in a namespace of its own."""
 

@@ -53,6 +53,12 @@ COPIED: dict[str, dict[str, tuple[str, int, str]]] = {
     "hello.yaml": {"hello": ("Succeeded", 1, "Succeeded")},
     "why-pending.yaml": dict.fromkeys(("long", "next", "last"), ("Succeeded", 1, "Succeeded")),
     "batch.yaml": {"resize": ("Succeeded", 1, "Succeeded"), "import": ("Failed", 1, "RetriesExhausted")},
+    "deduplication.yaml": {
+        "refresh-1": ("Succeeded", 1, "Succeeded"),
+        "refresh-2": ("Cancelled", 0, "Duplicate"),
+        "draft-1": ("Cancelled", 0, "Replaced"),
+        "draft-2": ("Succeeded", 1, "Succeeded"),
+    },
     "chain.yaml": {
         "extract": ("Succeeded", 1, "Succeeded"),
         "count-lines": ("Succeeded", 1, "Succeeded"),

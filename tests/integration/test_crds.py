@@ -94,6 +94,40 @@ OF_A_TASK = (
         "unknown field",
     ),
 )
+OF_DEDUPLICATION = (
+    refused("deduplication-without-key", "Task", {"spec.deduplication": {}}, "spec.deduplication.key", REQUIRED),
+    refused(
+        "deduplication-key-empty", "Task", {"spec.deduplication": {"key": ""}}, "spec.deduplication.key", "at least 1"
+    ),
+    refused(
+        "deduplication-key-spaces",
+        "Task",
+        {"spec.deduplication": {"key": " a"}},
+        "spec.deduplication.key",
+        "should match",
+    ),
+    refused(
+        "deduplication-key-too-long",
+        "Task",
+        {"spec.deduplication": {"key": "k" * 254}},
+        "spec.deduplication.key",
+        TOO_LONG.format(253),
+    ),
+    refused(
+        "deduplication-window-zero",
+        "Task",
+        {"spec.deduplication": {"key": "k", "windowSeconds": 0}},
+        "spec.deduplication.windowSeconds",
+        AT_LEAST.format(1),
+    ),
+    refused(
+        "deduplication-mode-word",
+        "Task",
+        {"spec.deduplication": {"key": "k", "mode": "Drop"}},
+        "spec.deduplication.mode",
+        "Unsupported value",
+    ),
+)
 OF_DEPENDENCIES = (
     refused("depends-on-nothing", "Task", {"spec.dependsOn": []}, "spec.dependsOn", "at least 1 items"),
     refused(
@@ -1324,6 +1358,14 @@ OF_A_CHANGE = (
     ),
     refused("batch-added", "Task", {"spec.batch.completions": 8}, "spec.batch", "immutable", {"spec.priority": 1}),
     refused(
+        "deduplication-changed",
+        "Task",
+        {"spec.deduplication.key": "b"},
+        "spec.deduplication",
+        "immutable",
+        {"spec.deduplication": {"key": "a"}},
+    ),
+    refused(
         "depends-on-changed",
         "Task",
         {"spec.dependsOn": [{"name": "a", "condition": "Failed"}]},
@@ -1357,7 +1399,8 @@ OF_A_CHANGE = (
     ),
 )
 CREATIONS = (
-    *(*OF_A_TASK, *OF_DEPENDENCIES, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
+    *(*OF_DEDUPLICATION, *OF_DEPENDENCIES),
+    *(*OF_A_TASK, *OF_A_BATCH, *OF_TIMES, *OF_RETRIES, *OF_A_JOB_TEMPLATE, *OF_A_CANCELLATION),
     *(*OF_HOOKS, *OF_A_QUEUE, *OF_PARAMETERS, *OF_SHARING, *OF_A_SCHEDULE, *OF_A_TEMPLATE),
 )
 

@@ -330,11 +330,13 @@ class Effects:
         if task.metadata.resource_version == write.version:
             return False  # nothing came of it, and nothing else has changed: the same again can wait a little
         if not status.differs(task, write.status):
-            self._observer.written(task, write)
+            self._stand(write, task)
         return True
 
     def _stand(self, write: WriteStatus, task: Task) -> None:
         self._stores.tasks.apply(task)
+        if task.is_terminal:  # the watch may have told that it left, and then its store takes nothing more of it
+            self._board.ended(task)
         self._observer.written(task, write)
 
     async def _fetch_task(self, key: Key) -> Task | None:

@@ -20,6 +20,7 @@ from taskq.cluster.session import Api
 from taskq.cluster.waker import Waker
 from taskq.domain.archive import Archive, Due, Finished, finished
 from taskq.domain.decoding import TaskDecoder
+from taskq.domain.deduplication import Deduplication, Ended, Group, note_end
 from taskq.domain.model import Key, QueueSpec, Task
 from taskq.errors import RequestError
 
@@ -29,6 +30,8 @@ REQUESTS_IN_FLIGHT = 4
 """Clean-up is never urgent: it must not take the API server's time from launches."""
 
 LONGEST_SLEEP_SECONDS = 60.0
+FIRST_SCAN_RETRY_SECONDS = 5.0
+"""Tasks with a window wait for the first list, so it is tried again soon."""
 TURN = 200
 
 
@@ -55,6 +58,7 @@ class Retention:
         *,
         rules_of: Callable[[Key], QueueSpec],
         is_needed: Callable[[Key, str], bool],
+        keys: Deduplication,
         may_write: Callable[[], bool],
         namespaces: tuple[str, ...],
         scan_seconds: float,
@@ -62,12 +66,14 @@ class Retention:
     ) -> None:
         """``rules_of`` gives a queue's rules, for the Tasks that leave their time to live to it.
 
-        ``is_needed`` says of a Task, by its name and uid, whether it must stay for now.
+        ``is_needed`` says of a Task, by its name and uid, whether it must stay for now. ``keys`` is told what the
+        list shows of deduplication keys.
         """
         self._api = api
         self._clock = clock
         self._rules_of = rules_of
         self._is_needed = is_needed
+        self._keys = keys
         self._may_write = may_write
         self._paths = [f"{TASKS}/namespaces/{name}/tasks" for name in namespaces] or [f"{TASKS}/tasks"]
         self._scan_seconds = scan_seconds
@@ -99,7 +105,8 @@ class Retention:
                 await self._scan()
             except RequestError as error:
                 logger.warning("finished Tasks not listed, clean-up waits: %s", error)
-            scan_again_at = self._clock.uptime() + self._scan_seconds
+            pause = self._scan_seconds if self.scanned else min(self._scan_seconds, FIRST_SCAN_RETRY_SECONDS)
+            scan_again_at = self._clock.uptime() + pause
             while self._clock.uptime() < scan_again_at:
                 await self._clean_up()
                 await self._waker.rest(self._until_next(scan_again_at - self._clock.uptime()))
@@ -107,15 +114,18 @@ class Retention:
     async def _scan(self) -> None:
         """Make the archive anew, without what others deleted meanwhile."""
         before = {known.uid for known in self._archive}
-        archive = Archive()
+        archive, ends = Archive(), dict[Group, Ended]()
+        self._keys.begin()
         for path in self._paths:
             async for task in self._settled(path):
                 rules = self._rules_of(task.queue)
                 archive.add(finished(task, rules), rules)
+                note_end(task, ends)
         for known in self._archive:
             if known.uid not in before:  # it ended while the list was read
                 archive.add(known, self._rules_of(known.queue))
         self._archive = archive
+        self._keys.complete(ends)
         self.scanned = True
 
     async def _settled(self, path: str) -> AsyncIterator[Task]:

@@ -232,6 +232,7 @@ class Operator:
             self._clock,
             rules_of=self._rules_of,
             is_needed=self._is_needed,
+            keys=self.board.deduplication,
             may_write=self._may_write,
             namespaces=self._settings.namespaces,
             scan_seconds=self._settings.retention_scan_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -95,3 +95,12 @@ class FetchTask(msgspec.Struct, frozen=True):
 
 
 Action = Launch | WriteStatus | StopJob | KillPods | FetchPods | FetchJob | FetchTask
+
+
+class Plan(NamedTuple):
+    """What to do now, and when to ask again at the latest (epoch seconds)."""
+
+    actions: list[Action]
+    wake_at: float | None
+    defects: list[tuple[Key, Exception]]
+    """The Tasks that could not be decided on: a defect of TaskQ, which must not stop the others."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from sortedcontainers import SortedList
 
 from taskq.domain import policy
+from taskq.domain.deduplication import end_of
 from taskq.domain.model import Key, QueueSpec, Task, seconds
 
 NEEDED_SECONDS = 5.0
@@ -33,7 +34,7 @@ class Finished(NamedTuple):
     """When its result is to be taken away while the Task stays; None when they go together, or there is none."""
     free_at: float
     """Until then it is kept in any case: its Job's creation time counts for the queue's ``rateLimit``, or it is a
-    dead letter."""
+    dead letter, or the window of its deduplication key is not over."""
 
     retry_of: Key | None = None
     """The Task whose Job this one ran again."""
@@ -61,6 +62,7 @@ def finished(task: Task, rules: QueueSpec) -> Finished:
         ended,
         ended + rules.rate_limit.period_seconds if rules.rate_limit else 0.0,
         ended + _dead_letter_seconds(task, rules),
+        ended + _window_seconds(task),
     )
     return Finished(
         uid=task.metadata.uid,
@@ -73,6 +75,11 @@ def finished(task: Task, rules: QueueSpec) -> Finished:
         free_at=free_at,
         retry_of=Key(task.metadata.namespace, task.spec.retry_of.name) if task.spec.retry_of else None,
     )
+
+
+def _window_seconds(task: Task) -> int:
+    asked = task.spec.deduplication
+    return asked.window_seconds or 0 if asked and end_of(task) else 0
 
 
 def _never(_task: Key, _uid: str) -> bool:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
 from typing import NamedTuple
 
 from taskq.domain import cancelling, lifecycle
-from taskq.domain.actions import Action, FetchJob, FetchPods, FetchTask, KillPods, Launch, StopJob, WriteStatus
+from taskq.domain.actions import Action, FetchJob, FetchPods, FetchTask, Launch, Plan, WriteStatus
 from taskq.domain.admission import Refusal
+from taskq.domain.deduplication import Deduplication, group_of, recorded_group
 from taskq.domain.dependencies import Dependencies
-from taskq.domain.entry import Busy, Entry, Ghost, Holder, job_of, queue_of, state_of
+from taskq.domain.entry import BUSY_WITH, Busy, Entry, Ghost, Holder, job_of, queue_of, state_of
 from taskq.domain.jobspec import job_key, lane_of
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
-from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template, seconds
-from taskq.domain.pace import Span
+from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template
+from taskq.domain.pace import Span, span_of
 from taskq.domain.pods import Pods
 from taskq.domain.queue_state import QueueState
 from taskq.domain.queues import Queues
@@ -52,23 +53,6 @@ class Limits(NamedTuple):
     """Jobs running at once in all namespaces; None for no limit."""
 
 
-class Plan(NamedTuple):
-    """What to do now, and when to ask again at the latest (epoch seconds)."""
-
-    actions: list[Action]
-    wake_at: float | None
-    defects: list[tuple[Key, Exception]]
-    """The Tasks that could not be decided on: a defect of TaskQ, which must not stop the others."""
-
-
-_BUSY_WITH: dict[type, Busy] = {
-    StopJob: Busy.STOP,
-    KillPods: Busy.KILL,
-    FetchPods: Busy.FETCH_PODS,
-    FetchJob: Busy.FETCH_JOB,
-}
-
-
 class Board:
     """See the module."""
 
@@ -79,6 +63,7 @@ class Board:
         self.queues = Queues(cluster_limit=limits.cluster_limit)
         self.templates = Registry()
         self.dependencies = Dependencies()
+        self.deduplication = Deduplication(self._has_started, self._look_again)
         self._jobs: dict[Key, Job] = {}
         self._pods = Pods()
         self._ghosts: dict[Key, Ghost] = {}
@@ -96,7 +81,7 @@ class Board:
 
     def on_task(self, old: Task | None, new: Task | None) -> None:
         """A Task appeared, changed or left; a Task made anew under the same name is another one."""
-        self._dirty.update(dict.fromkeys(sorted(self.dependencies.on_task(old, new))))
+        self._look_again(sorted(self.dependencies.on_task(old, new)))
         if old and (new is None or new.metadata.uid != old.metadata.uid):
             self._forget(old)
         if new is None:
@@ -175,7 +160,7 @@ class Board:
         # Launches first: a freed slot should not wait for the request that writes down why it is free. An order is
         # complete only when every Task that changed stands in it.
         actions: list[Action] = [] if self._dirty else list(self._admit(now))
-        actions += self._asks
+        actions += (*self._asks, *self.dependencies.take_fetches(now), *self.deduplication.take_fetches())
         self._asks.clear()
         actions += self._start_writes(self._writes.take_urgent(self._room_to_write))
         peace = not self._dirty and len(self._asked_for) < self.limits.launches
@@ -198,7 +183,6 @@ class Board:
             if not ghost.asked:
                 ghost.asked = True
                 self._asks.append(FetchPods(key, ghost.job_uid, ghost.task_uid, which="alive"))
-        self._asks.extend(self.dependencies.take_fetches(now))
         if self._ghosts and self._ghost_poll is None:
             self._ghost_poll = now + _GHOST_POLL_SECONDS
 
@@ -217,7 +201,7 @@ class Board:
         for action in decision.actions:
             if isinstance(action, WriteStatus):
                 continue
-            if (busy := _BUSY_WITH[type(action)]) not in entry.busy:
+            if (busy := BUSY_WITH[type(action)]) not in entry.busy:
                 entry.busy |= busy
                 self._asks.append(action)
         if decision.wake_at is not None and decision.wake_at != entry.wake_at:
@@ -238,6 +222,7 @@ class Board:
             queue_exists=state.queue is not None or implicit,
             parent=parent.queue if parent else None,
             template_fault=entry.template_fault,
+            rival=None if job else self.deduplication.rival(task),
             dependencies=None if job else self.dependencies.standing(task),
             job=job,
             job_gone=entry.gone_job == key,
@@ -282,6 +267,7 @@ class Board:
         job = job_key(task)
         self.queues.started(state, task.metadata.uid, job, now)
         self._asked_for[job] = state.key
+        self.deduplication.occupy(group_of(task), job, task.metadata.uid)
         entry.busy |= Busy.LAUNCH
         self._writes.drop(task.metadata.uid)
         since = entry.could_start_since
@@ -350,8 +336,9 @@ class Board:
         """A stop, kill or fetch is over; what it showed has been fed."""
         if isinstance(action, FetchTask):
             self.dependencies.asked(action, now)
+            self.deduplication.asked(action)
             return
-        busy = _BUSY_WITH[type(action)]
+        busy = BUSY_WITH[type(action)]
         uid = getattr(action, "task_uid", "")
         entry = self._done(uid, busy)
         if isinstance(action, FetchPods) and not failed:
@@ -366,9 +353,15 @@ class Board:
             entry.wake_at = now + _WRITE_RETRY_SECONDS
             heapq.heappush(self._timers, (entry.wake_at, uid))
 
+    def ended(self, task: Task) -> None:
+        """The end of a Task stands; the watch may have told of its leaving before."""
+        self.deduplication.end(task)
+        self._look_again(sorted(self.dependencies.end(task)))
+
     def task_found(self, action: FetchTask, task: Task | None) -> None:
-        """A Task that others depend on has ended, or is not there."""
-        self._dirty.update(dict.fromkeys(sorted(self.dependencies.found(action, task))))
+        """A Task that others ask for has ended, or is not there."""
+        self.deduplication.found(action, task)
+        self._look_again(sorted(self.dependencies.found(action, task)))
 
     def job_missing(self, action: FetchJob) -> None:
         """The API server has no such Job, though its Task's status says that it was started."""
@@ -422,11 +415,7 @@ class Board:
 
     def spans(self, queue: Key) -> Iterator[Span]:
         """When the known Jobs of a queue ran."""
-        for job in self._jobs.values():
-            if queue_of(job) == queue:
-                end = job.finished
-                time = end.last_transition_time if end else None
-                yield Span(job.metadata.created, seconds(time) if time else None)
+        return (span_of(job) for job in self._jobs.values() if queue_of(job) == queue)
 
     def pods_of(self, job: Key) -> tuple[Pod, ...]:
         """The known pods of a Job."""
@@ -441,6 +430,17 @@ class Board:
             self._dirty[uid] = None
         return entry
 
+    def _look_again(self, uids: Iterable[str]) -> None:
+        self._dirty.update(dict.fromkeys(uids))
+
+    def _has_started(self, task: Task) -> bool:
+        """Whether a Task has, or ever had, a Job, or has asked for one."""
+        key, uid = job_key(task), task.metadata.uid
+        entry, job = self.entries.get(uid), self._jobs.get(key)
+        asked = entry is not None and (Busy.LAUNCH in entry.busy or entry.gone_job == key)
+        is_there = key in self._ghosts or (job is not None and job.metadata.controller_uid == uid)
+        return asked or is_there or bool(task.status.attempt or task.status.attempts)
+
     def _pardon(self, entry: Entry) -> None:
         entry.refusal = None
         entry.refusals = 0
@@ -453,6 +453,7 @@ class Board:
         self._leave_queue(entry)
         self._writes.drop(uid)
         self.templates.discard(task)
+        self.deduplication.forget(uid)
 
     def _leave_queue(self, entry: Entry) -> None:
         uid = entry.task.metadata.uid
@@ -470,12 +471,14 @@ class Board:
         """Merge a Task with its template, which may move it to another queue; returns the queue it is in then."""
         if entry.own.spec.template_ref is None:
             entry.task = entry.own
+            self.deduplication.show(entry.task)
             return self.queues.of(entry.own.queue)
         task, fault = self.templates.resolve(entry.own, self._started_in(entry.own))
         if task.queue != entry.task.queue:
             self._leave_queue(entry)
             self.queues.of(task.queue).members.add(task.metadata.uid)
         entry.task, entry.template_fault = task, fault
+        self.deduplication.show(entry.task)
         return self.queues.of(task.queue)
 
     def _started_in(self, task: Task) -> str | None:
@@ -523,6 +526,10 @@ class Board:
                 self._lay_to_rest(key, ghost)
         else:
             queue, occupied = asker, False
+        if not occupied:
+            self.deduplication.vacate(key)
+        elif job:
+            self.deduplication.occupy(recorded_group(job), key, job.metadata.controller_uid)
         if queue is None:
             return
         if not occupied:

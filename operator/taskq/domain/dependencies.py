@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from taskq.domain.actions import FetchTask
 from taskq.domain.cycles import Cycles
-from taskq.domain.model import Dependency, DependencyOutcome, Key, Task
+from taskq.domain.model import Key, Task
 from taskq.domain.reasons import Reason, enumerated, message, shortened
+from taskq.domain.ties import Dependency, DependencyOutcome
 
 FETCHES = 16
 """Names that are looked up at once: a start with ten thousand of them must not flood the API server."""
@@ -123,6 +124,15 @@ class Dependencies:
         if new.is_terminal and not (before and before.is_terminal):
             again |= self._end(new)
         return again
+
+    def end(self, task: Task) -> set[str]:
+        """A Task is known to have ended, whether the watch still shows it or not."""
+        key = task.metadata.key
+        if key not in self._dependents or key.name in self._tasks.get(key.namespace, ()):
+            return set()
+        self._forget_fate(key)
+        self._fates[key] = _outcome(task)
+        return self._uids(key)
 
     def found(self, fetch: FetchTask, task: Task | None) -> set[str]:
         """What a look-up showed: a Task that has ended, or none; returns the uids of those to decide on again."""

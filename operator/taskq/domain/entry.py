@@ -7,6 +7,7 @@ from math import inf
 from typing import NamedTuple
 
 from taskq.domain import policy
+from taskq.domain.actions import FetchJob, FetchPods, KillPods, StopJob
 from taskq.domain.admission import Fault, Refusal
 from taskq.domain.lifecycle import Stage
 from taskq.domain.model import JOB_LABEL, Job, Key, Lane, Pod, Task
@@ -26,6 +27,14 @@ class Busy(IntFlag):
     KILL = auto()
     FETCH_PODS = auto()
     FETCH_JOB = auto()
+
+
+BUSY_WITH: dict[type, Busy] = {
+    StopJob: Busy.STOP,
+    KillPods: Busy.KILL,
+    FetchPods: Busy.FETCH_PODS,
+    FetchJob: Busy.FETCH_JOB,
+}
 
 
 class Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from taskq.domain import dependencies, policy
+from taskq.domain import deduplication, dependencies, policy
 from taskq.domain.actions import WriteStatus
 from taskq.domain.lifecycle import View, decide, fault_of
 from taskq.domain.model import Task, stamp
@@ -42,6 +42,8 @@ def _known(view: View, now: float) -> Why | None:
     task = view.task
     if task.defect:
         return Why(Reason.INVALID_TASK, message(Reason.INVALID_TASK, message=task.defect))
+    if view.rival:
+        return Why(*deduplication.in_words(task, view.rival))
     waits = view.dependencies.waits if view.dependencies else ()
     if view.dependencies and waits:
         fault, _ = dependencies.fault_of(task, view.dependencies, now)

@@ -14,6 +14,7 @@ from taskq.domain.parameters import Values
 from taskq.resources.common import (
     API_VERSION,
     CONCURRENCY_ANNOTATION,
+    DEDUPLICATION_ANNOTATION,
     FAIR_SHARE_ANNOTATION,
     LABEL_ATTEMPT,
     LABEL_QUEUE,
@@ -78,7 +79,7 @@ def job_manifest(task: Task, document: bytes, rules: QueueSpec, values: Values |
         spec |= batch.job_fields(task.spec.batch, spec)
     _label(template, labels)
     metadata = template["metadata"]
-    _annotate(metadata, policy.lane(task, rules))
+    _annotate(metadata, task, policy.lane(task, rules))
     metadata |= {
         "name": job_key(task).name,
         "namespace": task.metadata.namespace,
@@ -114,9 +115,10 @@ def _label(holder: Manifest, labels: dict[str, str]) -> None:
     metadata["labels"] = (metadata.get("labels") or {}) | labels
 
 
-def _annotate(metadata: Manifest, lane: Lane) -> None:
+def _annotate(metadata: Manifest, task: Task, lane: Lane) -> None:
     """Record what the Task shared when it started: its own labels may be changed, or it deleted, while it runs."""
-    record = {FAIR_SHARE_ANNOTATION: lane.fair, CONCURRENCY_ANNOTATION: lane.key}
+    key = task.spec.deduplication.key if task.spec.deduplication else ""
+    record = {FAIR_SHARE_ANNOTATION: lane.fair, CONCURRENCY_ANNOTATION: lane.key, DEDUPLICATION_ANNOTATION: key}
     if any(record.values()):
         metadata["annotations"] = (metadata.get("annotations") or {}) | {k: v for k, v in record.items() if v}
 

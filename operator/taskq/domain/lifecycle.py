@@ -18,10 +18,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from taskq.domain import batch, cancelling, dependencies, policy, retry, status, stuck
+from taskq.domain import batch, cancelling, deduplication, dependencies, policy, retry, status, stuck
 from taskq.domain import outcome as outcomes
 from taskq.domain.actions import Action, FetchJob, FetchPods, KillPods, Note, StopJob, WriteStatus
 from taskq.domain.admission import Fault, Refusal, why_blocked
+from taskq.domain.deduplication import How, Rival
 from taskq.domain.dependencies import Standing
 from taskq.domain.jobspec import job_key
 from taskq.domain.model import Job, Key, Pod, Queue, QueueSpec, Task
@@ -29,6 +30,9 @@ from taskq.domain.ordering import Place, rank
 from taskq.domain.outcome import Outcome
 from taskq.domain.reasons import Reason, enumerated, message
 from taskq.resources.common import STOP_REASON_ANNOTATION
+
+LOOK_UP_SECONDS = 5
+"""How often a Task asks again for what could not be found out."""
 
 REPORT_SECONDS = 5
 """How long the Job controller may take to report that the pods have ended: it gathers such news for a second."""
@@ -61,6 +65,8 @@ class View(NamedTuple):
     """The queue whose state binds this one."""
     template_fault: Fault | None = None
     """What is wrong with its template, or with its parameters for it."""
+    rival: Rival | None = None
+    """Who has the same deduplication key."""
     dependencies: Standing | None = None
     """Of a Task that has not started and has some."""
     job: Job | None = None
@@ -153,6 +159,8 @@ def _queue(view: View, now: float) -> Decision:
     if no_time_left is not None and now >= no_time_left:
         return _run_out(view, now)
     expiry = _earliest(expiry, no_time_left)
+    if view.rival:
+        return _stand_back(view, view.rival, expiry, now)
     waiting = _depend(view, view.dependencies, expiry, now) if view.dependencies else None
     if waiting:
         return waiting
@@ -184,6 +192,15 @@ def fault_of(view: View, now: float) -> tuple[Fault | None, float | None]:
         refusal=view.refusal,
         now=now,
     )
+
+
+def _stand_back(view: View, rival: Rival, expiry: float | None, now: float) -> Decision:
+    """A Task whose deduplication key is another's."""
+    reason, text = deduplication.in_words(view.task, rival)
+    if rival.is_final:
+        return _end(view, "Cancelled", reason, text, now)
+    again = now + LOOK_UP_SECONDS if rival.how is How.UNKNOWN else None
+    return _wait(view, now, None, _earliest(again, expiry), reason)
 
 
 def _depend(view: View, on: Standing, expiry: float | None, now: float) -> Decision | None:

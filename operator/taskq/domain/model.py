@@ -21,6 +21,7 @@ from taskq.domain.following import Hooks, HookStatus, ParentTask, RetryOf, Templ
 from taskq.domain.items import Batch, Progress
 from taskq.domain.parameters import Parameter
 from taskq.domain.queue_facts import QueueRequest, Totals
+from taskq.domain.ties import Deduplication, Dependency, DependencyOutcome
 from taskq.resources.common import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_MAX_SECONDS,
@@ -191,13 +192,6 @@ class Cancellation(_Value, frozen=True):
     reason: str = ""
 
 
-class Dependency(_Value, frozen=True):
-    """A Task that another one waits for."""
-
-    name: str
-    condition: Literal["Succeeded", "Failed", "Finished"] = "Succeeded"
-
-
 class TaskSpec(_Facts):
     """What the user asked for, but for the Job itself, which is read from the raw manifest at launch."""
 
@@ -214,6 +208,7 @@ class TaskSpec(_Facts):
     batch: Batch | None = None
     ttl: Ttl | None = None
     cancellation: Cancellation | None = None
+    deduplication: Deduplication | None = None
     depends_on: tuple[Dependency, ...] = ()
     on_dependency_failure: Literal["Cancel", "Run"] = "Cancel"
     on_success: Hooks | None = None
@@ -232,14 +227,6 @@ class Attempt(_Facts):
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
-
-
-class DependencyOutcome(_Value, frozen=True):
-    """How a dependency ended, and which Task of that name it was."""
-
-    name: str
-    uid: str = ""
-    phase: str = ""
 
 
 class TaskStatus(_Facts):

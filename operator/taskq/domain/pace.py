@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from taskq.domain.model import Job, seconds
+
 _KEPT = 20
 """Gaps between starts that are remembered: enough for two rounds of ten slots, few enough to follow a change."""
 
@@ -22,6 +24,13 @@ class Span(NamedTuple):
 
     started: float
     ended: float | None
+
+
+def span_of(job: Job) -> Span:
+    """When a Job ran."""
+    end = job.finished
+    time = end.last_transition_time if end else None
+    return Span(job.metadata.created, seconds(time) if time else None)
 
 
 class Pace:

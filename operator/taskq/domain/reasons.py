@@ -33,6 +33,8 @@ class Reason(StrEnum):
     PURGED = "Purged"
     STARTING_DEADLINE_EXCEEDED = "StartingDeadlineExceeded"
     DEPENDENCY_FAILED = "DependencyFailed"
+    DUPLICATE = "Duplicate"
+    REPLACED = "Replaced"
     # Where a Task stands
     STARTED = "Started"
     BACKING_OFF = "BackingOff"
@@ -40,6 +42,7 @@ class Reason(StrEnum):
     # What it waits for when nothing is wrong: the queue's figures name these, no status does
     NOT_DUE = "NotDue"
     DEPENDENCY_UNFINISHED = "DependencyUnfinished"
+    KEY_HELD = "DeduplicationKeyHeld"
     QUEUE_PAUSED = "QueuePaused"
     DRY_RUN = "DryRun"
     PENDING_LIMIT = "PendingLimit"
@@ -116,6 +119,9 @@ STALLING = frozenset(
 )
 """Faults that wait for a person: they set ``Stalled`` beside ``Admitted=False``, so that GitOps tools report them."""
 
+DUPLICATE_IN_WINDOW = "DuplicateInWindow"
+"""Other words for the same reason."""
+
 _ENDS_SHOWN = 6
 _NAMES_SHOWN = 10
 
@@ -155,6 +161,10 @@ MESSAGES: dict[str, str] = {
     Reason.TEMPLATE_NOT_FOUND: "spec.templateRef.name: this namespace has no TaskTemplate named {template}",
     Reason.INVALID_TEMPLATE: "spec.templateRef.name: TaskTemplate {template} can't be used until it is mended: {message}",
     Reason.INVALID_PARAMETERS: "{message}",
+    Reason.DUPLICATE: "spec.deduplication: Task {holder} of queue {queue} has the same key ({key}) and has not ended",
+    DUPLICATE_IN_WINDOW: "spec.deduplication: Task {holder} of queue {queue} with the same key ({key}) ended at {ended}, and this one was created within windowSeconds ({window}) of that",
+    Reason.REPLACED: "spec.deduplication: Task {holder} of queue {queue} has the same key ({key}), is newer and takes the place of this one (its deduplication.mode is Replace)",
+    Reason.KEY_HELD: "spec.deduplication: waits until {what}, which may have the same key ({key})",
     Reason.DEPENDENCY_FAILED: "spec.dependsOn: Task {name} ended as {phase}, and this one waited for it to end as {condition} (spec.onDependencyFailure: Run would start it anyway)",
     Reason.DEPENDENCY_UNFINISHED: "spec.dependsOn: waits until {names}",
     Reason.DEPENDENCY_NOT_FOUND: "spec.dependsOn: this namespace has no Task named {names}; this one waits until there is (not created yet, deleted before it ended, or misspelt)",

@@ -13,6 +13,7 @@ from taskq.domain.reasons import Reason
 NOT_IN_ORDER = (
     Reason.SUSPENDED,
     Reason.NOT_DUE,
+    Reason.KEY_HELD,
     Reason.DEPENDENCY_UNFINISHED,
     Reason.DEPENDENCY_NOT_FOUND,
     Reason.DEPENDENCY_CYCLE,

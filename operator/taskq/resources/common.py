@@ -63,6 +63,8 @@ MAX_BATCH_PARALLELISM = 1_000
 MAX_RETRIES_PER_INDEX = 100
 MAX_INDEXES_LENGTH = 1_024
 """Characters of a list of indexes that are kept."""
+MAX_DEDUPLICATION_KEY = 253
+"""Long enough for a name, a path or a digest; it is kept for every Task and stands in messages."""
 MAX_DEPENDENCIES = 50
 """Of one Task; a Task that gathers more than these can wait for others that gather them."""
 MIN_HARD_SECONDS = 2
@@ -206,6 +208,13 @@ class CancellationMode(StrEnum):
     IMMEDIATE = "Immediate"
 
 
+class DeduplicationMode(StrEnum):
+    """Which of two waiting Tasks with one key stays."""
+
+    REJECT = "Reject"
+    REPLACE = "Replace"
+
+
 class DependencyCondition(StrEnum):
     """How a dependency must end."""
 
@@ -316,6 +325,9 @@ class ConditionStatus(StrEnum):
 
 STOP_REASON_ANNOTATION = f"{GROUP}/stop-reason"
 """On a Job that the operator suspends: why. It survives a crash between the stop and the status write."""
+
+DEDUPLICATION_ANNOTATION = f"{GROUP}/deduplication-key"
+"""On a Job: the key of its Task, which may be deleted while its Job still ends."""
 
 FAIR_SHARE_ANNOTATION = f"{GROUP}/fair-share"
 CONCURRENCY_ANNOTATION = f"{GROUP}/concurrency-key"

@@ -28,6 +28,7 @@ from taskq.resources.common import (
     DEFAULT_QUEUE,
     LABEL_TASK,
     MAX_ATTEMPTS_KEPT,
+    MAX_DEDUPLICATION_KEY,
     MAX_DEPENDENCIES,
     MAX_HOOK_TASKS,
     MAX_HOOK_WEBHOOKS,
@@ -38,6 +39,7 @@ from taskq.resources.common import (
     TERMINAL_PHASES,
     UNOBSERVED_GENERATION,
     CancellationMode,
+    DeduplicationMode,
     DependencyCondition,
     DependencyFailure,
     Phase,
@@ -94,6 +96,7 @@ TRANSITION_RULES = (
     unchanged("templateRef", "templateRef is immutable; create a new Task from the other template"),
     unchanged("retryOf", "retryOf is immutable; create a new Task for another retry"),
     unchanged("batch", "batch is immutable; create a new Task with the other items"),
+    unchanged("deduplication", "deduplication is immutable; create a new Task with the other key"),
     unchanged("dependsOn", "dependsOn is immutable; create a new Task with other dependencies"),
     forbidden(
         "!has(oldSelf.cancellation) || has(self.cancellation)",
@@ -146,6 +149,42 @@ class Cancellation(Model):
         ),
     ] = CancellationMode.GRACEFUL
     reason: Annotated[Text | None, Field(description="Why, for people; it ends up in the Task's conditions.")] = None
+
+
+class Deduplication(Model):
+    """What work the Task stands for, so that it is not done twice at a time."""
+
+    key: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=MAX_DEDUPLICATION_KEY,
+            pattern=r"^\S(.*\S)?$",
+            description=(
+                f"Of the Tasks of a queue with the same key, one is unfinished; any text of at most "
+                f"{MAX_DEDUPLICATION_KEY} characters."
+            ),
+        ),
+    ]
+    window_seconds: Annotated[
+        Seconds | None,
+        Field(
+            description=(
+                "End this Task as a duplicate also when one with the same key ran and ended less than so many "
+                "seconds before this one was created. No window by default."
+            )
+        ),
+    ] = None
+    mode: Annotated[
+        DeduplicationMode,
+        Field(
+            description=(
+                "Reject (the default): a newer Task ends as Cancelled, reason Duplicate. Replace: this Task "
+                "takes the place of an older one that has not started, which ends as Cancelled, reason Replaced; "
+                "if that one has started, this one is the duplicate."
+            )
+        ),
+    ] = DeduplicationMode.REJECT
 
 
 class Dependency(Model):
@@ -240,6 +279,12 @@ class TaskFields(Model):
                 "End the Task as Expired when no attempt has started within so many seconds of its "
                 "creation or, when later, its notBeforeTime. No limit by default."
             )
+        ),
+    ] = None
+    deduplication: Annotated[
+        Deduplication | None,
+        Field(
+            description="Do the same work only once at a time: one unfinished Task for each queue and key. Immutable."
         ),
     ] = None
     depends_on: Annotated[

@@ -151,6 +151,19 @@ def test_ten_thousand_who_wait_for_one_that_ended_long_ago_ask_once() -> None:
     assert len(server.started) == 1002
 
 
+def test_the_answer_to_the_write_that_ended_a_task_spares_the_look_up() -> None:
+    """The watch may tell of its leaving before that."""
+    server = Server()
+    server.create("source")
+    server.create("waits", dependsOn=on("source"))
+    server.run()
+    server.end_unseen("source", "Succeeded")
+    server.board.ended(server.tasks["source"].build())
+    server.run()
+    assert server.started == ["source", "waits"]
+    assert server.gets == []
+
+
 def test_only_so_many_names_are_looked_up_at_once() -> None:
     """A start with ten thousand different ones must not flood the API server."""
     server = Server()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from taskq.domain import following, items, parameters
+from taskq.domain import following, items, parameters, ties
 from taskq.domain import model as decision
 from taskq.domain.reasons import Reason
 from taskq.domain.schedules import spec as when
@@ -26,7 +26,8 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (hooks.TemplateRef, following.TemplateRef, set()),
     (task.Cancellation, decision.Cancellation, set()),
     (batch.Batch, items.Batch, set()),
-    (task.Dependency, decision.Dependency, set()),
+    (task.Deduplication, ties.Deduplication, set()),
+    (task.Dependency, ties.Dependency, set()),
     (hooks.Hooks, following.Hooks, set()),
     (hooks.RetryOf, following.RetryOf, set()),
     (hooks.HookTask, following.HookTask, set()),
@@ -56,7 +57,7 @@ WRITTEN = [
     (task.TaskStatus, decision.TaskStatus),
     (task.Attempt, decision.Attempt),
     (batch.Progress, items.Progress),
-    (task.DependencyOutcome, decision.DependencyOutcome),
+    (task.DependencyOutcome, ties.DependencyOutcome),
     (hooks.HookStatus, following.HookStatus),
     (task_queue.TaskQueueStatus, decision.QueueStatus),
 ]
@@ -114,7 +115,8 @@ def _plain(value: Any) -> Any:
         (common.BackoffType, decision.Backoff.__annotations__["type"]),
         (common.RuleAction, decision.RetryRule.__annotations__["action"]),
         (common.CancellationMode, decision.Cancellation.__annotations__["mode"]),
-        (common.DependencyCondition, decision.Dependency.__annotations__["condition"]),
+        (common.DeduplicationMode, ties.Deduplication.__annotations__["mode"]),
+        (common.DependencyCondition, ties.Dependency.__annotations__["condition"]),
         (common.DependencyFailure, decision.TaskSpec.__annotations__["on_dependency_failure"]),
         (common.QueueState, decision.QueueSpec.__annotations__["state"]),
         (common.ParameterType, parameters.Parameter.__annotations__["type"]),
