@@ -38,8 +38,13 @@ OUTCOMES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "third-time": ([{"exitCode": 1}, {"reason": "OOMKilled"}, {}], {"retryPolicy": retries(3)}),
     "Failed": ([{"exitCode": 3}], {"retryPolicy": retries(2)}),
     "final": ([{"exitCode": 4}], {"retryPolicy": retries(5, rules=[{"exitCodes": [4], "action": "Fail"}])}),
+    "batch": ([{"seconds": 0.5}], {"batch": {"completions": 4, "parallelism": 2}}),
+    "partly": (
+        [{"byIndex": {"1": {"exitCode": 5}}}, {}],
+        {"batch": {"completions": 3, "parallelism": 3}, "retryPolicy": retries(2)},
+    ),
 }
-OFTEN = {"Succeeded": 10, "slow": 5, "brief": 2, "third-time": 2, "Failed": 2, "final": 1}
+OFTEN = {"Succeeded": 10, "slow": 5, "brief": 2, "third-time": 2, "Failed": 2, "final": 1, "batch": 1, "partly": 1}
 
 
 @dataclass
@@ -118,7 +123,7 @@ class Run:
 
     def wrong_ends(self) -> list[str]:
         """Tasks that nobody meddled with, and whose end is not what their script leads to."""
-        wanted = {"slow": "Succeeded", "brief": "Succeeded", "third-time": "Succeeded", "final": "Failed"}
+        wanted = dict.fromkeys(("slow", "brief", "third-time", "batch", "partly"), "Succeeded") | {"final": "Failed"}
         return [
             f"{end.task}: {end.phase}"
             for end in audit.ends(self.desk.audit())
