@@ -84,6 +84,7 @@ COPIED: dict[str, dict[str, tuple[str, int, str]]] = {
     "every-30-seconds.yaml": {},
     "business-days.yaml": {},
     "monthly.yaml": {},
+    "parameters.yaml": {"mondays": ("Succeeded", 1, "Succeeded")},
     "template.yaml": {"greets": ("Succeeded", 1, "Succeeded"), "greets-too": ("Succeeded", 1, "Succeeded")},
 }
 End = tuple[str, int, str]

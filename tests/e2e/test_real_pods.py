@@ -5,6 +5,8 @@ All Tasks start together, so that their waits overlap; each test then does to it
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,11 +83,42 @@ TASKS: dict[str, Json] = {
     "job-deleted": {"jobTemplate": job(UNTIL_RETRIED), "retryPolicy": retry(2)},
 }
 
+TELLS = """
+{ printf '%s|' "$@"; echo; printf '%s|' "$TASKQ_PARAM_TEXT" "$TASKQ_PARAM_FROM_MAP" "$TASKQ_PARAM_TOP_N"; echo
+  echo "$TASKQ_PARAM_PASSWORD" | md5sum; cat /etc/taskq/params.json; echo
+  ! touch /etc/taskq/more 2> /dev/null || echo writable
+} > /dev/termination-log
+"""
+NASTY = "$(TASKQ_TASK_UID) $$(X) $(id) `id` \"; id #' \\n --flag ünïcode"
+
+
+def _parameters(desk: Desk) -> None:
+    """A template with every kind of parameter, and a Task that gives values which look like code."""
+    meta = {"metadata": {"name": "parameters"}}
+    desk.core.create_namespaced_secret(desk.namespace, {**meta, "stringData": {"password": "hunter2"}})
+    desk.core.create_namespaced_config_map(desk.namespace, {**meta, "data": {"text": "from the map"}})
+    command = ["sh", "-c", TELLS, "sh", "$(params.text)", "--top=$(params.top-n)", "$$(params.text)"]
+    schema = [
+        {"name": "text", "required": True},
+        {"name": "top-n", "type": "Integer", "default": "10"},
+        {"name": "from-map"},
+        {"name": "password", "sensitive": True},
+    ]
+    job_template = job("", container={"command": command})
+    desk.create("TaskTemplate", "tells", {"queueName": "wide", "parameters": schema, "jobTemplate": job_template})
+    given = [
+        {"name": "text", "value": NASTY},
+        {"name": "from-map", "valueFrom": {"configMapKeyRef": {"name": "parameters", "key": "text"}}},
+        {"name": "password", "valueFrom": {"secretKeyRef": {"name": "parameters", "key": "password"}}},
+    ]
+    desk.task("told", templateRef={"name": "tells"}, parameters=given)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def started(desk: Desk) -> None:
     """All Tasks at once, in a queue with room for them, and two in a queue with room for one."""
     desk.queue("wide", maxConcurrency=100)
+    _parameters(desk)
     for name, spec in TASKS.items():
         desk.task(name, **spec, queueName="wide")
     desk.queue("one", maxConcurrency=1)
@@ -122,6 +155,18 @@ def test_a_container_learns_who_it_is_and_its_message_is_the_result(desk: Desk) 
     ]
     assert attempts(task)[0]["exitCode"] == 0
     assert set(conditions(task)) == {"Admitted", "Complete", "Finished"}
+
+
+def test_a_container_gets_its_parameters_as_they_were_given(desk: Desk) -> None:
+    """As arguments, environment and file, and nothing of them is run; the Secret is in the environment alone."""
+    task = desk.wait_phase("told", "Succeeded")
+    arguments, environment, password, file, *rest = task["status"]["result"].splitlines()
+    assert arguments == f"{NASTY}|--top=10|$(params.text)|"
+    assert environment == f"{NASTY}|from the map|10|"
+    assert password.split()[0] == hashlib.md5(b"hunter2\n").hexdigest()
+    assert json.loads(file) == {"text": NASTY, "top-n": 10}
+    assert rest == []
+    assert "hunter2" not in json.dumps([task, desk.jobs("told"), desk.pods("told"), desk.events("told")])
 
 
 def test_the_log_can_be_read_after_the_end(desk: Desk) -> None:
