@@ -881,6 +881,30 @@ OF_PARAMETERS = (
         for path in [f"spec.parameters[0].valueFrom.{ref}.{'key' if 'key' in field else 'name'}"]
     ),
     refused(
+        "parameter-result-without-name",
+        "Task",
+        _given({"name": "n", "valueFrom": {"taskResult": {}}}),
+        "spec.parameters[0].valueFrom.taskResult.name",
+        REQUIRED,
+    ),
+    refused(
+        "parameter-result-of-another",
+        "Task",
+        {
+            **_given({"name": "n", "valueFrom": {"taskResult": {"name": "before"}}}),
+            "spec.dependsOn": [{"name": "another"}],
+        },
+        "spec.parameters",
+        "must name a Task in dependsOn",
+    ),
+    refused(
+        "parameter-result-of-none",
+        "Task",
+        _given({"name": "n", "valueFrom": {"taskResult": {"name": "before"}}}),
+        "spec.parameters",
+        "must name a Task in dependsOn",
+    ),
+    refused(
         "scheduled-parameters-without-template",
         "Schedule",
         {f"{SCHEDULED}.parameters": []},

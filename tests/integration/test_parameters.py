@@ -207,3 +207,42 @@ def test_a_large_task_has_parameters_too(desk: Desk) -> None:
     task(desk, "large-and-wrong", more="", **values)
     stalled = conditions(desk.wait_condition("large-and-wrong", "Stalled", "True", "InvalidParameters"))["Stalled"]
     assert "spec.parameters[more]" in stalled["message"]
+
+
+def test_a_result_is_handed_on(desk: Desk) -> None:
+    """Of a Task that this one waits for; as a value, in all three ways."""
+    template(desk, parameters=[{"name": "rows", "type": "Integer", "required": True}], args=["--rows=$(params.rows)"])
+    result = [{"name": "rows", "valueFrom": {"taskResult": {"name": "counts"}}}]
+    rest = {"templateRef": {"name": "report"}, "parameters": result, "dependsOn": [{"name": "counts"}]}
+    desk.task("reports", **rest)
+    desk.task("counts", {"message": "42\n"})
+    job = desk.wait_job("reports")
+    assert environment(job) == {"ROWS": "42"}
+    assert container_of(job)["args"] == ["--rows=42"]
+
+
+@pytest.mark.parametrize(
+    ("said", "gone", "says"),
+    [
+        ("many", False, "spec.parameters[rows]: must be a whole number"),
+        ("", False, "spec.parameters[rows]: Task counts has no result"),
+        ("42", True, "Task counts, whose result is needed (valueFrom.taskResult), has been deleted"),
+    ],
+    ids=["wrong", "none", "gone"],
+)
+def test_a_result_that_does_not_fit_is_explained(desk: Desk, said: str, gone: bool, says: str) -> None:
+    """As a wrong value is; a Task of the same name that is created later is another one."""
+    template(desk, parameters=[{"name": "rows", "type": "Integer", "required": True}])
+    result = [{"name": "rows", "valueFrom": {"taskResult": {"name": "counts"}}}]
+    rest = {"templateRef": {"name": "report"}, "parameters": result, "dependsOn": [{"name": "counts"}]}
+    desk.queue("held", state="Paused")
+    desk.task("reports", queueName="held", **rest)
+    desk.task("counts", {"message": said})
+    desk.wait("reports", lambda task: task["status"].get("dependencies"), "counts has ended")
+    if gone:
+        desk.delete("Task", "counts")
+        desk.wait_gone("Task", "counts")
+        desk.task("counts", suspend=True)
+    desk.change("held", "TaskQueue", state="Open")
+    stalled = conditions(desk.wait_condition("reports", "Stalled", "True", "InvalidParameters"))["Stalled"]
+    assert says in stalled["message"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from taskq.cluster.session import Api
 from taskq.domain.board import Board
 from taskq.domain.decoding import TaskDecoder
+from taskq.domain.dependencies import outcome_of
 from taskq.domain.jobspec import job_manifest
 from taskq.domain.model import Key, Task
-from taskq.domain.reasons import Reason, message
+from taskq.domain.parameters import results_in
+from taskq.domain.reasons import RESULT_GONE, Reason, message
 from taskq.domain.registry import Unlaunchable
 from taskq.domain.retries import Source, follow
 from taskq.errors import ApiError
@@ -40,7 +42,8 @@ class Manifests:
             source = await self._follow(source)
         if source.task.spec.template_ref is None:
             return job_manifest(task, source.document, rules)
-        document, values = self._board.templates.manifest_of(source.task, source.document)
+        results = await self._results(source)
+        document, values = self._board.templates.manifest_of(source.task, source.document, results)
         return job_manifest(task, document, rules, values)
 
     async def _follow(self, source: Source) -> Source:
@@ -54,6 +57,22 @@ class Manifests:
         if original.spec.batch != source.task.spec.batch:
             raise Unlaunchable(Reason.RETRY_OF_DIFFERS, message(Reason.RETRY_OF_DIFFERS, original=name))
         return follow(source, original, document)
+
+    async def _results(self, source: Source) -> dict[str, str]:
+        """The results that parameters hand on, by Task, as far as there are some; they are kept in no memory.
+
+        A Task of the same name that is not the one that was waited for is not meant.
+        """
+        results: dict[str, str] = {}
+        for name in sorted(results_in(source.document)):
+            ended = outcome_of(source.task, name)
+            document = await self._read(Key(source.task.metadata.namespace, name))
+            found = self._decode_task(document) if document else None
+            if ended is None or found is None or found.metadata.uid != ended.uid:
+                raise Unlaunchable(Reason.INVALID_PARAMETERS, message(RESULT_GONE, task=name))
+            if found.status.result:
+                results[name] = found.status.result
+        return results
 
     async def _read_whole(self, task: Task) -> bytes:
         """The JSON of a Task that is too large to be kept."""

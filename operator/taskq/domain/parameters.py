@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -59,11 +59,18 @@ class KeyRef(Value, frozen=True):
     key: str
 
 
+class TaskResult(Value, frozen=True):
+    """The result of a Task in dependsOn."""
+
+    name: str
+
+
 class ValueFrom(Value, frozen=True):
     """Where a value comes from."""
 
     secret_key_ref: KeyRef | None = None
     config_map_key_ref: KeyRef | None = None
+    task_result: TaskResult | None = None
 
 
 class Given(Value, frozen=True):
@@ -114,25 +121,43 @@ def given_in(document: bytes) -> tuple[Given, ...]:
     return _decoder.decode(document).spec.parameters
 
 
-def bind(schema: tuple[Parameter, ...], given: tuple[Given, ...]) -> tuple[Values, list[str]]:
-    """The values of a Task's parameters, and what is wrong with them: one sentence each, with the field to mend."""
+def results_in(document: bytes) -> set[str]:
+    """The names of the Tasks whose results a Task with this JSON hands on."""
+    if b'"taskResult"' not in document:
+        return set()
+    sources = (one.value_from for one in given_in(document) if one.value_from)
+    return {source.task_result.name for source in sources if source.task_result}
+
+
+def bind(
+    schema: tuple[Parameter, ...], given: tuple[Given, ...], results: Mapping[str, str] | None = None
+) -> tuple[Values, list[str]]:
+    """The values of a Task's parameters, and what is wrong with them: one sentence each, with the field to mend.
+
+    ``results`` are those of other Tasks, by name and only as far as they have one; None when nobody has asked yet.
+    """
     known: dict[Parameter, str] = {}
     referred: dict[Parameter, ValueFrom] = {}
     wrong = [_unknown(one.name, schema) for one in given if all(one.name != parameter.name for parameter in schema)]
     by_name = {one.name: one for one in given}
     for parameter in schema:
         one = by_name.get(parameter.name)
-        if one is None and parameter.default is None:
-            if parameter.required:
-                wrong.append(f"spec.parameters: {parameter.name} is missing; it must be {allowed(parameter)}")
-            continue
-        fault = _fault(parameter, one) if one else ""
+        fault = _source_fault(parameter, one.value_from) if one else ""
         if fault:
             wrong.append(f"spec.parameters[{parameter.name}]: {fault}")
-        elif one and one.value_from:
+        elif one and one.value_from and not one.value_from.task_result:
             referred[parameter] = one.value_from
+        elif one and one.value_from and results is None:
+            continue
         else:
-            known[parameter] = (one.value if one else parameter.default) or ""
+            value = _text(one, results or {})
+            fault = _missing(parameter, one) if value is None else value_fault(parameter, value)
+            if fault:
+                wrong.append(f"spec.parameters[{parameter.name}]: {fault}")
+            if value is None:
+                value = parameter.default
+            if value is not None:
+                known[parameter] = value
     values = Values(known, referred)
     if not wrong and len(values.document().encode()) > MAX_PARAMETERS_BYTES:
         wrong.append(f"spec.parameters: all values together have more than {MAX_PARAMETERS_BYTES} bytes as JSON")
@@ -190,8 +215,25 @@ def allowed(parameter: Parameter) -> str:
     return " and ".join(["a whole number" if parameter.type == "Integer" else "a number", *bounds])
 
 
-def _fault(parameter: Parameter, given: Given) -> str:
-    source = given.value_from
+def _text(given: Given | None, results: Mapping[str, str]) -> str | None:
+    """What a Task gives, itself or by another one's result; None for nothing."""
+    if given is None or given.value_from is None:
+        return given.value if given else None
+    result = results.get(given.value_from.task_result.name) if given.value_from.task_result else None
+    return None if result is None else result.rstrip("\n")
+
+
+def _missing(parameter: Parameter, given: Given | None) -> str:
+    if not parameter.required:
+        return ""
+    source = given.value_from.task_result if given and given.value_from else None
+    if source:
+        return f"Task {source.name} has no result, and the template requires a value; it must be {allowed(parameter)}"
+    return f"is missing; it must be {allowed(parameter)}"
+
+
+def _source_fault(parameter: Parameter, source: ValueFrom | None) -> str:
+    """Whether the value may come from there."""
     if parameter.sensitive:
         if source and source.secret_key_ref:
             return ""
@@ -199,11 +241,9 @@ def _fault(parameter: Parameter, given: Given) -> str:
             "the template marks it as sensitive, so it must be given as valueFrom.secretKeyRef: what stands in a Task "
             "can be read by everybody who may read Tasks. If it was a secret, replace it"
         )
-    if source is None:
-        return value_fault(parameter, given.value or "")
-    if source.secret_key_ref:
+    if source and source.secret_key_ref:
         return "valueFrom.secretKeyRef is only for parameters that the template marks as sensitive; give a value"
-    if parameter.is_checked:
+    if source and source.config_map_key_ref and parameter.is_checked:
         return f"valueFrom.configMapKeyRef can't be checked, and it must be {allowed(parameter)}; give a value"
     return ""
 

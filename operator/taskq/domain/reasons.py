@@ -139,6 +139,9 @@ def shortened(path: tuple[str, ...]) -> str:
     return " → ".join(path)
 
 
+RESULT_GONE = "ResultGone"
+"""A message of its own for InvalidParameters."""
+
 MESSAGES: dict[str, str] = {
     Reason.SUCCEEDED: "Attempt {attempt} succeeded",
     Reason.RETRIES_EXHAUSTED: "Attempt {attempt} ended as {reason} and spec.retryPolicy.maxAttempts ({limit}) is used up: {message}",
@@ -165,6 +168,7 @@ MESSAGES: dict[str, str] = {
     DUPLICATE_IN_WINDOW: "spec.deduplication: Task {holder} of queue {queue} with the same key ({key}) ended at {ended}, and this one was created within windowSeconds ({window}) of that",
     Reason.REPLACED: "spec.deduplication: Task {holder} of queue {queue} has the same key ({key}), is newer and takes the place of this one (its deduplication.mode is Replace)",
     Reason.KEY_HELD: "spec.deduplication: waits until {what}, which may have the same key ({key})",
+    RESULT_GONE: "spec.parameters: Task {task}, whose result is needed (valueFrom.taskResult), has been deleted since it ended; give the parameter a value instead",
     Reason.DEPENDENCY_FAILED: "spec.dependsOn: Task {name} ended as {phase}, and this one waited for it to end as {condition} (spec.onDependencyFailure: Run would start it anyway)",
     Reason.DEPENDENCY_UNFINISHED: "spec.dependsOn: waits until {names}",
     Reason.DEPENDENCY_NOT_FOUND: "spec.dependsOn: this namespace has no Task named {names}; this one waits until there is (not created yet, deleted before it ended, or misspelt)",

@@ -7,6 +7,7 @@ shares everything that it does not have of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -112,9 +113,10 @@ class Registry:
         )
         return Resolved(merged, known.fault or _early_fault(task, known))
 
-    def manifest_of(self, task: Task, document: bytes) -> tuple[bytes, Values | None]:
+    def manifest_of(self, task: Task, document: bytes, results: Mapping[str, str]) -> tuple[bytes, Values | None]:
         """The JSON that holds the Job of a Task with a template, and the values for it; ``document`` is the Task's.
 
+        ``results`` are those of the Tasks that it names for them.
         Raises :class:`Unlaunchable`.
         """
         key = template_key(task)
@@ -124,7 +126,7 @@ class Registry:
             raise Unlaunchable(Reason.TEMPLATE_NOT_FOUND, message(Reason.TEMPLATE_NOT_FOUND, template=name))
         if known.fault:
             raise Unlaunchable(*known.fault)
-        values, wrong = values_for(known.template, known.uses, document)
+        values, wrong = values_for(known.template, known.uses, document, results)
         if wrong:
             raise Unlaunchable(Reason.INVALID_PARAMETERS, message(Reason.INVALID_PARAMETERS, message="; ".join(wrong)))
         return known.template.raw, values if known.template.spec.parameters else None
@@ -150,15 +152,17 @@ def check(template: Template) -> tuple[dict[str, str], list[str]]:
     return uses.names, faults
 
 
-def values_for(template: Template, uses: dict[str, str], document: bytes) -> tuple[Values, list[str]]:
-    """The values of the Task with this JSON for a template, and what is wrong with them."""
+def values_for(
+    template: Template, uses: dict[str, str], document: bytes, results: Mapping[str, str] | None = None
+) -> tuple[Values, list[str]]:
+    """The values of the Task with this JSON for a template, and what is wrong with them; see :func:`bind`."""
     try:
         given = given_in(document)
     except msgspec.DecodeError as error:
         return NO_VALUES, [f"spec.parameters can't be read: {error}"]
     if not given and not template.spec.parameters:
         return NO_VALUES, []
-    values, wrong = bind(template.spec.parameters, given)
+    values, wrong = bind(template.spec.parameters, given, results)
     wrong += [
         f"spec.parameters[{parameter.name}]: valueFrom is not possible, since the template uses "
         f"$(params.{parameter.name}) in {uses[parameter.name]}, and the operator does not read the value; give a value"

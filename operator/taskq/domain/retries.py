@@ -36,7 +36,9 @@ def follow(retry: Source, original: Task, document: bytes) -> Source:
     spec = msgspec.structs.replace(
         retry.task.spec, template_ref=original.spec.template_ref, retry_of=original.spec.retry_of
     )
-    task = msgspec.structs.replace(retry.task, spec=spec)
+    ended = retry.task.status.dependencies + original.status.dependencies  # whose results parameters may hand on
+    status = msgspec.structs.replace(retry.task.status, dependencies=ended)
+    task = msgspec.structs.replace(retry.task, spec=spec, status=status)
     if spec.template_ref is None and spec.retry_of is None:
         if nearer:
             text = f"spec.parameters: Task {original.metadata.name} has a Job of its own, which takes none; remove them"

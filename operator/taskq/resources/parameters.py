@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from taskq.resources.base import SUBDOMAIN_PATTERN, Model, forbidden, list_map, list_type, rule, rules
+from taskq.resources.base import SUBDOMAIN_PATTERN, LabelName, Model, forbidden, list_map, list_type, rule, rules
 from taskq.resources.common import (
     MAX_CHOICE_LENGTH,
     MAX_CHOICES,
@@ -49,14 +49,21 @@ class KeyRef(Model):
     ]
 
 
+class TaskResult(Model):
+    """The result of a Task that this one waits for."""
+
+    name: Annotated[LabelName, Field(description="Name of a Task in dependsOn.")]
+
+
 class ValueFrom(Model):
     """Where a value comes from."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "[has(self.secretKeyRef), has(self.configMapKeyRef)].filter(given, given).size() == 1",
-                "exactly one of secretKeyRef and configMapKeyRef must be set",
+                "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.taskResult)]"
+                ".filter(given, given).size() == 1",
+                "exactly one of secretKeyRef, configMapKeyRef and taskResult must be set",
                 reason="FieldValueRequired",
             )
         )
@@ -77,6 +84,15 @@ class ValueFrom(Model):
             description=(
                 "A key of a ConfigMap; only for parameters of type String without a pattern, since the operator does "
                 "not read it. It reaches the containers as an environment variable."
+            )
+        ),
+    ] = None
+    task_result: Annotated[
+        TaskResult | None,
+        Field(
+            description=(
+                "The status.result of a Task in dependsOn, without newlines at its end; checked as a value is. A Task "
+                "without a result gives no value."
             )
         ),
     ] = None
@@ -102,6 +118,13 @@ class Parameter(Model):
     ] = None
     value_from: Annotated[ValueFrom | None, Field(description="Where the value comes from instead.")] = None
 
+
+RESULT_RULE = forbidden(
+    "!has(self.parameters) || self.parameters.all(one, !has(one.valueFrom) || !has(one.valueFrom.taskResult) || "
+    "(has(self.dependsOn) && self.dependsOn.exists(other, other.name == one.valueFrom.taskResult.name)))",
+    "valueFrom.taskResult must name a Task in dependsOn, since only that one has ended when this one starts",
+    path=".parameters",
+)
 
 Parameters = Annotated[
     list[Parameter] | None,

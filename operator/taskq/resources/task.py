@@ -46,7 +46,7 @@ from taskq.resources.common import (
 )
 from taskq.resources.hooks import Hooks, HookStatus, ParentTask, RetryOf, TemplateRef
 from taskq.resources.job_template import JobTemplate
-from taskq.resources.parameters import Parameters
+from taskq.resources.parameters import RESULT_RULE, Parameters
 from taskq.resources.policy import Priority, RetryPolicy, Timeouts, Ttl
 
 
@@ -84,6 +84,7 @@ FIELD_RULES = (
         "parameters must not be set without templateRef or retryOf: it is a TaskTemplate that says which there are",
         path=".parameters",
     ),
+    RESULT_RULE,
     forbidden(
         "!has(self.onDependencyFailure) || has(self.dependsOn)",
         "onDependencyFailure means nothing without dependsOn; remove it, or name the Tasks to wait for in dependsOn",

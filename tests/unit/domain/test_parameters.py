@@ -15,6 +15,7 @@ from taskq.domain.parameters import (
     Given,
     KeyRef,
     Parameter,
+    TaskResult,
     ValueFrom,
     bind,
     given_in,
@@ -117,7 +118,11 @@ def test_a_bad_default_is_a_fault_of_the_template() -> None:
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Nobody likes to mend one after the other."""
     _, wrong = bind((Parameter("day", required=True), Parameter("n", "Integer")), (Given("n", "x"), Given("dai", "y")))
-    assert [fault.split(":")[0] for fault in wrong] == ["spec.parameters[dai]", "spec.parameters", "spec.parameters[n]"]
+    assert [fault.split(":")[0] for fault in wrong] == [
+        "spec.parameters[dai]",
+        "spec.parameters[day]",
+        "spec.parameters[n]",
+    ]
 
 
 @given(TEXT.filter(lambda text: len(text) > 3 and not text.isascii()))
@@ -148,6 +153,23 @@ def test_a_reference_goes_where_nothing_is_checked(parameter: Parameter, source:
     """Else whoever may write a ConfigMap gets round the template."""
     assert says in faults(parameter, Given("it", value_from=source))
     assert bool(faults(parameter, Given("it", value_from=source))) == bool(says)
+
+
+def test_a_result_is_checked_as_a_value_is_once_it_is_known() -> None:
+    """Before that nobody can say; a newline at its end is no part of it; without one there is no value."""
+    schema = (Parameter("n", "Integer", default="7"), Parameter("must", required=True))
+    handed = tuple(Given(name, value_from=ValueFrom(task_result=TaskResult("before"))) for name in ("n", "must"))
+    assert bind(schema, handed)[1] == []
+    values, wrong = bind(schema, handed, {"before": "42\n"})
+    assert wrong == []
+    assert json.loads(values.document()) == {"n": 42, "must": "42"}
+    assert bind(schema, handed, {"before": "many"})[1] == ["spec.parameters[n]: must be a whole number"]
+    values, wrong = bind(schema, handed, {})
+    assert values.text("n") == "7"
+    assert wrong == [
+        "spec.parameters[must]: Task before has no result, and the template requires a value; it must be text"
+    ]
+    assert faults(Parameter("it", sensitive=True), Given("it", value_from=handed[0].value_from))
 
 
 def test_what_is_not_required_may_be_absent() -> None:

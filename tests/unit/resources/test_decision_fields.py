@@ -21,6 +21,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct], set[str]]] = [
     (task_template.TaskTemplateSpec, decision.TemplateSpec, {"jobTemplate"}),
     (written_parameters.Parameter, parameters.Given, set()),
     (written_parameters.ValueFrom, parameters.ValueFrom, set()),
+    (written_parameters.TaskResult, parameters.TaskResult, set()),
     (written_parameters.KeyRef, parameters.KeyRef, set()),
     (written_parameters.TemplateParameter, parameters.Parameter, set()),
     (hooks.TemplateRef, following.TemplateRef, set()),
