@@ -18,7 +18,8 @@ REPO = CHART.parents[1]
 CRDS = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((REPO / "crds").glob("*.yaml"))]
 EXAMPLES = sorted((REPO / "helm/values").glob("*.yaml"))
 KEEP = "helm.sh/resource-policy"
-CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+POLICY = "ValidatingAdmissionPolicy"
+CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", POLICY, f"{POLICY}Binding"}
 MOST_BYTES = 700_000
 """Of what helm stores of a release in a Secret, packed; a Secret has room for a MiB."""
 
@@ -60,6 +61,7 @@ def test_every_object_has_its_namespace_and_labels(render: Render) -> None:
         metrics={"monitor": {"kind": "PodMonitor"}},
         dashboards={"enabled": True},
         prometheusRule={"enabled": True},
+        admissionPolicies={"templatesOnly": {"enabled": True}},
     )
     for obj in made.objects:
         metadata = obj["metadata"]
@@ -386,3 +388,16 @@ def test_the_api_that_says_why_brings_the_right_to_ask_who_asks(render: Render) 
     binding = render(settings={"api_address": "127.0.0.1:8081"}, namespaces=["a"]).one("ClusterRoleBinding")
     assert binding["roleRef"]["name"] == "system:auth-delegator"
     assert binding["subjects"][0]["name"] == "taskq"
+
+
+def test_templates_only_can_be_asked_for(render: Render) -> None:
+    """Everywhere, or where a label says so; tests/integration/test_templates_only.py shows what it does."""
+    selector = {"matchLabels": {"taskq.dev/templates-only": "true"}}
+    for given, selected in (({}, {}), ({"namespaceSelector": selector}, selector)):
+        made = render(admissionPolicies={"templatesOnly": {"enabled": True, **given}})
+        binding = made.one(f"{POLICY}Binding")
+        assert binding["spec"]["policyName"] == made.one(POLICY)["metadata"]["name"] == "taskq-templates-only"
+        assert binding["spec"]["matchResources"]["namespaceSelector"] == selected
+        assert len(made.one(POLICY)["spec"]["validations"]) == 1
+    strict = render(admissionPolicies={"templatesOnly": {"enabled": True, "allowSecretParameters": False}})
+    assert len(strict.one(POLICY)["spec"]["validations"]) == 2
