@@ -1291,6 +1291,22 @@ OF_HOOKS = (
         REQUIRED,
     ),
     refused(
+        "hook-task-result",
+        "Task",
+        {
+            "spec.onSuccess": {
+                "tasks": [
+                    {
+                        "templateRef": {"name": "t"},
+                        "parameters": [{"name": "n", "valueFrom": {"taskResult": {"name": "before"}}}],
+                    }
+                ]
+            }
+        },
+        "spec.onSuccess.tasks[0].parameters",
+        "the Task that is created waits for no other",
+    ),
+    refused(
         "hook-task-job",
         "Task",
         {"spec.onSuccess": {"tasks": [{"templateRef": {"name": "t"}, "jobTemplate": JOB_TEMPLATE}]}},

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from taskq.resources.base import Int32, LabelName, Model, ObjectName, Text, Time, list_map, list_type
+from taskq.resources.base import Int32, LabelName, Model, ObjectName, Text, Time, list_map, list_type, rules
 from taskq.resources.common import (
     MAX_CHAIN_DEPTH,
     MAX_HOOK_TASKS,
@@ -14,7 +14,7 @@ from taskq.resources.common import (
     HookKind,
     HookState,
 )
-from taskq.resources.parameters import Parameters
+from taskq.resources.parameters import NO_RESULT_RULE, Parameters
 from taskq.resources.policy import Priority
 
 
@@ -32,6 +32,8 @@ class RetryOf(Model):
 
 class HookTask(Model):
     """A Task to create."""
+
+    model_config = ConfigDict(json_schema_extra=rules(NO_RESULT_RULE))
 
     template_ref: Annotated[TemplateRef, Field(description="The TaskTemplate that it takes its Job from.")]
     queue_name: Annotated[

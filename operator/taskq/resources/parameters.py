@@ -126,6 +126,12 @@ RESULT_RULE = forbidden(
     path=".parameters",
 )
 
+NO_RESULT_RULE = forbidden(
+    "!has(self.parameters) || self.parameters.all(one, !has(one.valueFrom) || !has(one.valueFrom.taskResult))",
+    "valueFrom.taskResult must not be set in onSuccess and onFailure: the Task that is created waits for no other",
+    path=".parameters",
+)
+
 Parameters = Annotated[
     list[Parameter] | None,
     Field(
