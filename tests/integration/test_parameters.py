@@ -81,7 +81,7 @@ def test_a_value_is_no_variable_of_kubernetes(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({}, "day is missing; it must be one of Monday, Friday"),
+        ({}, "spec.parameters[day]: is missing; it must be one of Monday, Friday"),
         ({"day": "Sunday"}, "spec.parameters[day]: must be one of Monday, Friday"),
         (
             {"day": "Monday", "top_n": "101"},
