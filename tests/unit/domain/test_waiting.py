@@ -11,6 +11,7 @@ from builders import T0, at, make_job, make_pod, make_queue, make_task
 from taskq.domain.actions import Launch, WriteStatus
 from taskq.domain.board import Board, Limits
 from taskq.domain.model import Key, Task
+from taskq.domain.reasons import STALLING
 from taskq.domain.waiting import IN_ORDER, NOT_IN_ORDER, WAITING_STATES, Waiting, unstarted
 
 
@@ -66,6 +67,12 @@ def reasons(board: Board, now: float = 100, queue: str = "default") -> dict[str,
 def test_the_first_limit_that_holds_the_queue_is_named(queue: dict[str, Any], expected: dict[str, int]) -> None:
     """All that stand in the order wait for it."""
     assert reasons(board_of(pending(6), **queue)) == expected
+
+
+def test_every_fault_has_its_place_among_the_reasons() -> None:
+    """A metric would tell a new one as Other."""
+    assert set(NOT_IN_ORDER) >= STALLING
+    assert not set(NOT_IN_ORDER) & set(IN_ORDER)
 
 
 def test_tasks_that_do_not_stand_in_the_order_say_why() -> None:
