@@ -305,6 +305,9 @@ def test_the_network_policy_lets_little_through(render: Render) -> None:
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["ingress"] == [{"ports": [{"port": "http"}], "from": [{"namespaceSelector": {}}]}]
     assert [port["port"] for rule in spec["egress"] for port in rule["ports"]] == [6443, 53, 53]
+    extra = {"ports": [{"port": 8443}]}
+    spec = render(networkPolicy={"enabled": True, "extraIngress": [extra], "extraEgress": [extra]}).one("NetworkPolicy")
+    assert spec["spec"]["ingress"][-1] == spec["spec"]["egress"][-1] == extra
 
 
 def test_every_dashboard_is_loaded_by_its_label(render: Render) -> None:

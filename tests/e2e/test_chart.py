@@ -86,7 +86,7 @@ def shell(home: Path, cluster: localcluster.Cluster) -> Shell:
         {
             **{name: value for name, value in kept.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")},
             "PATH": f"{tool('helm').parent}:{os.environ['PATH']}",
-            "HOME": str(home),
+            **{f"HELM_{name}_HOME": str(home / "helm") for name in ("CACHE", "CONFIG", "DATA")},
             "XDG_STATE_HOME": str(home),
             "TASKQ_CLUSTER": "built",
             "KUBECONFIG": str(cluster.kubeconfig),
