@@ -41,10 +41,19 @@ def make_bridge(network: Network) -> None:
     """Have the bridge with both addresses, whatever is left of it."""
     if not succeeds(["ip", "link", "show", "dev", network.bridge]):
         run(["ip", "link", "add", network.bridge, "type", "bridge"])
+    run(["ip", "link", "set", network.bridge, "address", _own_address(network.bridge)])
     prefix = network.pods.partition("/")[2]
     for address in (f"{network.node_address}/{prefix}", f"{network.api_service_address}/32"):
         run(["ip", "address", "replace", address, "dev", network.bridge])
     run(["ip", "link", "set", network.bridge, "up"])
+
+
+def _own_address(bridge: str) -> str:
+    """A hardware address for it to keep. Without one it takes the lowest of the pods' that are there: it would change
+    as they come and go, and the others would send to nobody until their neighbour caches notice, half a minute later.
+    """
+    digest = hashlib.sha256(bridge.encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))  # 0x02: locally administered
 
 
 def remove_bridge(network: Network) -> None:

@@ -260,11 +260,9 @@ def test_uninstall_leaves_users_their_objects_and_nothing_wedged(installed: Requ
     desk.task("waits", jobTemplate=job("true"), notBeforeTime="2099-01-01T00:00:00Z")
     pod = desk.wait_pod("runs-on")["metadata"]["name"]
     shell(f"helm uninstall taskq -n {NAMESPACE} --wait --timeout 3m")
-    assert not pods(shell)
-    left = shell(
-        f"kubectl -n {NAMESPACE} get all,lease,role,rolebinding,sa,secret,cm -l app.kubernetes.io/part-of=taskq"
-    )
-    assert "No resources found" in left
+    until(lambda: not pods(shell), "its pods are gone")
+    kinds = "all,role,rolebinding,serviceaccount,secret,configmap,clusterrole,clusterrolebinding"
+    assert "No resources found" in shell(f"kubectl -n {NAMESPACE} get {kinds} -l app.kubernetes.io/part-of=taskq")
     desk.delete("Task", "waits")
     desk.wait_gone("Task", "waits")
     until(lambda: desk.core.read_namespaced_pod(pod, desk.namespace).status.phase == "Succeeded", "its pod ran on")

@@ -112,6 +112,20 @@ def test_pod_reaches_the_api_server(cluster: localcluster.Cluster) -> None:
     assert kubectl(cluster, "logs", "knocks") == "open\n"
 
 
+def test_pods_that_come_and_go_do_not_change_the_bridges_address(cluster: localcluster.Cluster) -> None:
+    """Else those that stay would talk to nobody until they ask again who has the API server's address."""
+    network = cluster.settings.network
+    assert network is not None
+    address = Path(f"/sys/class/net/{network.bridge}/address")
+    before = address.read_text(encoding="utf-8")
+    for name in ("comes", "comes-too"):
+        run_pod(cluster, name, "true")
+        wait_for_phase(cluster, name, "Succeeded")
+        assert address.read_text(encoding="utf-8") == before
+        kubectl(cluster, "delete", "pod", name)
+    assert address.read_text(encoding="utf-8") == before
+
+
 def test_image_of_a_folder_runs(cluster: localcluster.Cluster, tmp_path: Path) -> None:
     """No registry and no engine are needed to try an image."""
     root = tmp_path / "root"
