@@ -100,4 +100,5 @@ generate: $(READY) ## Make the CRDs, the reference pages and the chart's part of
 	$(BIN)/python -m taskq.resources.crd --docs docs/reference/fields.md
 	$(BIN)/python -m taskq.settings --docs docs/reference/settings.md
 	$(BIN)/python -m taskq.observability.reference --docs docs/reference/metrics.md
+	$(BIN)/python -m taskq.cli.reference --docs docs/reference/cli.md
 	$(BIN)/python helm/chart_files.py

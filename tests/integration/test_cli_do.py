@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,97 @@ def test_what_has_ended_is_not_cancelled(taskq: CommandLine, desk: Desk) -> None
     said = taskq("cancel", "fine", code=1)
     assert "task.taskq.dev/fine not cancelled" in said.err
     assert "spec is immutable once the Task has ended" in said.err
+
+
+# --- parameters ---------------------------------------------------------------------------------------------------
+
+
+def test_run_checks_parameters_before_there_is_a_task(taskq: CommandLine, desk: Desk) -> None:
+    """By the rules of the operator; what is sensitive is neither taken as text nor shown."""
+    parameters = [
+        {"name": "region", "type": "Enum", "enum": ["emea", "apac"], "required": True},
+        {"name": "rows", "type": "Integer", "default": "10", "maximum": 100},
+        {"name": "token", "sensitive": True},
+    ]
+    desk.create("TaskTemplate", "import", {"parameters": parameters, "jobTemplate": job_template()})
+    assert taskq("templates").column("PARAMETERS") == ["region*,rows,token"]
+    said = taskq("run", "import", "-p", "rows=1000", "-p", "regon=emea", code=1).err
+    assert "region is missing; it must be one of emea, apac" in said
+    assert "did you mean region?" in said
+    assert "spec.parameters[rows]: must be a whole number and at most 100" in said
+    said = taskq("run", "import", "-p", "region=emea", "-p", "token=hunter2", code=1).err
+    assert "--param-from NAME=secret/NAME/KEY" in said
+    assert "hunter2" not in said
+    assert not desk.list("Task")
+    secret = {"metadata": {"name": "keys"}, "stringData": {"token": "hunter2"}}
+    desk.core.create_namespaced_secret(desk.namespace, secret)
+    taskq("run", "import", "--name", "one", "-p", "region=emea", "--param-from", "token=secret/keys/token", "--wait")
+    shown = taskq("describe", "one").out
+    assert "Parameters:\n  region = emea\n  token from secret keys/token\n" in shown
+    assert "hunter2" not in shown
+    assert "write it as secret/NAME/KEY" in taskq("run", "import", "--param-from", "token=keys", code=1).err
+
+
+def test_describe_hides_what_a_template_calls_sensitive(taskq: CommandLine, desk: Desk) -> None:
+    """Also where somebody wrote it into the Task, which the operator refuses; and all of it without the template."""
+    sensitive = {"parameters": [{"name": "token", "sensitive": True}, {"name": "mode"}], "jobTemplate": job_template()}
+    desk.create("TaskTemplate", "import", sensitive)
+    given = [{"name": "token", "value": "hunter2"}, {"name": "mode", "value": "full"}]
+    desk.task("leaky", templateRef={"name": "import"}, parameters=given)
+    assert "  token = ********\n  mode = full\n" in taskq("describe", "leaky").out
+    desk.delete("TaskTemplate", "import")
+    shown = taskq("describe", "leaky").out
+    assert "  token = ********\n  mode = ********\n" in shown
+
+
+# --- retry, replay ------------------------------------------------------------------------------------------------
+
+
+def test_retry_runs_the_same_again(taskq: CommandLine, desk: Desk) -> None:
+    """As a new Task with the old one's Job, queue, priority and labels."""
+    desk.queue("q")
+    spec = {"queueName": "q", "priority": 4, "jobTemplate": job_template({"exitCode": 5})}
+    desk.create("Task", "fails", spec, labels={"team": "blue"})
+    desk.wait_phase("fails", "Failed")
+    said = taskq("retry", "fails", "--wait", code=5)
+    found = re.fullmatch(r"task.taskq.dev/fails retried as (fails-retry-\w{5})\n", said.out)
+    assert found
+    again = desk.get(found[1])
+    assert again["metadata"]["labels"] == {"team": "blue"}
+    assert again["spec"]["retryOf"] == {"name": "fails"}
+    assert (again["spec"]["queueName"], again["spec"]["priority"]) == ("q", 4)
+    assert "Retry of:      fails" in taskq("describe", found[1]).out
+    assert taskq("retry", "--phase", "failed", "--to-queue", "q", "--yes").out.count(" retried as fails-retry-") == 2
+
+
+def test_only_what_has_ended_is_retried(taskq: CommandLine, desk: Desk) -> None:
+    """And with a filter, only what did not succeed."""
+    desk.task("runs", {"hold": True})
+    desk.task("fine")
+    desk.wait_phase("runs", "Running")
+    desk.wait_phase("fine", "Succeeded")
+    assert "only what has ended is run again" in taskq("retry", "runs", code=1).err
+    assert "No Tasks to retry" in taskq("retry", "--all").err
+    assert "retried as fine-retry-" in taskq("retry", "fine").out
+    assert "are for one Task" in taskq("retry", "--all", "--wait", code=1).err
+
+
+def test_replay_is_for_dead_letters(taskq: CommandLine, desk: Desk) -> None:
+    """One whose replay succeeds is a dead letter no longer."""
+    desk.queue("q", retention={"deadLetterSeconds": 3600})
+    desk.create(
+        "TaskTemplate", "import", {"parameters": [{"name": "code"}], "jobTemplate": job_template({"exitCode": 1})}
+    )
+    desk.task("dead", templateRef={"name": "import"}, queueName="q")
+    desk.wait("dead", lambda task: task["status"].get("deadLetter") == "True", "a dead letter")
+    assert taskq("list", "--dead", "-o", "name").out == "task.taskq.dev/dead\n"
+    assert "which dead letters?" in taskq("replay", code=1).err
+    assert "Replay 1 Task in namespace" in taskq("replay", "--queue", "q", code=1).err
+    desk.patch("TaskTemplate", "import", {"spec": {"jobTemplate": job_template({})}})
+    said = taskq("replay", "--all", "--yes", "-p", "code=0")
+    assert "task.taskq.dev/dead replayed as dead-retry-" in said.out
+    desk.wait("dead", lambda task: task["status"].get("retriedBy"), "told of its replay")
+    assert taskq("list", "--dead").out == ""
 
 
 # --- suspend, prioritize, delete, wait ------------------------------------------------------------------------------

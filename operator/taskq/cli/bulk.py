@@ -98,21 +98,24 @@ def apply(
     kind: Kind = TASK,
     settled: Callable[[ApiRefused], bool] = lambda error: error.status in {404, 409, 422},
 ) -> int:
-    """Change them all, a few at a time; the exit code. What `settled` recognises is passed over with its message."""
+    """Change them all, a few at a time; the exit code. A text that `change` returns is said behind `done`.
+
+    What `settled` recognises is counted as changed by somebody else.
+    """
     failed = skipped = 0
 
-    def one(item: Found) -> ApiRefused | None:
+    def one(item: Found) -> object:
         try:
-            if dry_run != "client":
-                change(item.stub)
+            return change(item.stub) if dry_run != "client" else None
         except ApiRefused as error:
             return error
-        return None
 
-    for item, error in zip(found, _each(one, found), strict=True):
-        if error is None:
-            say(kind, item.stub, done, dry_run=dry_run)
+    for item, result in zip(found, _each(one, found), strict=True):
+        if not isinstance(result, ApiRefused):
+            said = f" {result}" if isinstance(result, str) else ""
+            say(kind, item.stub, done + said, dry_run=dry_run)
             continue
+        error = result
         failed += 1
         skipped += settled(error)
         note(f"{kind.qualified}/{item.name} not {done}: {error}")
@@ -122,13 +125,13 @@ def apply(
     return 1 if failed else 0
 
 
-def _each(one: Callable[[Found], ApiRefused | None], found: Sequence[Found]) -> Iterable[ApiRefused | None]:
+def _each(one: Callable[[Found], object], found: Sequence[Found]) -> Iterable[object]:
     if len(found) == 1:
         return [one(found[0])]
     return _pooled(one, found)
 
 
-def _pooled(one: Callable[[Found], ApiRefused | None], found: Sequence[Found]) -> Iterable[ApiRefused | None]:
+def _pooled(one: Callable[[Found], object], found: Sequence[Found]) -> Iterable[object]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for begin in range(0, len(found), 100):  # an interrupt stops after what is under way, not after all
             yield from pool.map(one, found[begin : begin + 100])

@@ -32,6 +32,8 @@ CATALOG: dict[str, Entry] = {
     "run": Entry("run:command", "Create a Task from a TaskTemplate, with parameters", DO),
     "create": Entry("create:command", "Create a Task from an image and a command line", DO),
     "cancel": Entry("cancel:command", "Cancel Tasks; the record stays", DO),
+    "retry": Entry("retry:command", "Run Tasks that have ended once more, each as a new Task", DO),
+    "replay": Entry("retry:replay", "Run dead letters once more, each as a new Task", DO),
     "suspend": Entry("holding:suspend", "Hold Tasks: no attempt of them starts", DO),
     "resume": Entry("holding:resume", "Let held Tasks go on", DO),
     "prioritize": Entry("prioritize:command", "Change the priority of waiting Tasks", DO),

@@ -41,6 +41,7 @@ class Selection(NamedTuple):
     newer: float | None = None
     older: float | None = None
     text: str = ""
+    dead: bool = False
 
     @property
     def is_given(self) -> bool:
@@ -54,6 +55,7 @@ class Selection(NamedTuple):
         so a queue is looked for in several ways. A TaskTemplate may name the queue, too: that is seen here.
         """
         phases = [f"status.phase!={phase}" for phase in Phase if self.phases and phase not in self.phases]
+        phases += ["status.deadLetter=True"] * self.dead
         ways: list[list[str]] = []
         for queue in self.queues:
             ways += [[f"status.queueName={queue}"], ["status.queueName=", f"spec.queueName={queue}"]]
@@ -68,6 +70,8 @@ class Selection(NamedTuple):
         if self.queues and tasks.queue(task) not in self.queues:
             return False
         if self.types and tasks.type_of(task) not in self.types:
+            return False
+        if self.dead and task.get("status", {}).get("deadLetter") != "True":
             return False
         return self._has_age(task, now) and self._has_text(task)
 
@@ -100,6 +104,7 @@ class Selection(NamedTuple):
         said += [f"type {', '.join(self.types)}"] * bool(self.types)
         said += [f"labels {self.labels}"] * bool(self.labels)
         said += [f"text {self.text!r}"] * bool(self.text)
+        said += ["dead letters"] * self.dead
         said += ["an age limit"] * (self.newer is not None or self.older is not None)
         return "; ".join(said)
 
@@ -136,10 +141,11 @@ def _selection(
     newer: float | None,
     older: float | None,
     text: str,
+    dead: bool,
 ) -> Selection:
     of_schedule = [f"{LABEL_SCHEDULE} in ({', '.join(_names(schedules))})"] * bool(schedules)
     selector = ",".join([labels] * bool(labels) + of_schedule)
-    return Selection(_names(queues), _phases(phases), _names(types), selector, newer, older, text)
+    return Selection(_names(queues), _phases(phases), _names(types), selector, newer, older, text, dead)
 
 
 filtered = bundle(
@@ -166,6 +172,7 @@ filtered = bundle(
         section=FILTERS,
         help="With this text in name, labels, annotations, parameters, reason, message or result, in any case.",
     ),
+    option("--dead", is_flag=True, section=FILTERS, help="Dead letters: Failed, and kept by the queue's retention."),
 )
 """Gives a command `selection: Selection`."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from taskq.cli.catalog import CATALOG
 from taskq.cli.main import main, program
+from taskq.cli.reference import reference
 
+REPO = Path(__file__).parents[3]
 HEAVY = ("kubernetes", "urllib3", "pydantic", "aiohttp", "kopf", "yaml", "croniter", "taskq.cli.commands")
 
 
@@ -70,3 +73,8 @@ def test_a_mistake_is_one_line(capsys, args, words):
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert words in said.err
+
+
+def test_the_reference_page_is_current():
+    """`make generate` writes it."""
+    assert (REPO / "docs" / "reference" / "cli.md").read_text(encoding="utf-8") == reference()

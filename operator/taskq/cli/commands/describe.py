@@ -73,7 +73,13 @@ def _head(task: Object, now: float) -> Iterable[str]:
     yield _line("Phase", shown + (f" ({reason})" if reason and reason != phase else ""))
     if status.get("message"):
         yield _line("Message", one_line(status["message"]))
-    for label, value in (("Type", tasks.type_of(task)), ("Schedule", tasks.schedule(task))):
+    for label, value in (
+        ("Type", tasks.type_of(task)),
+        ("Schedule", tasks.schedule(task)),
+        ("Retry of", (spec.get("retryOf") or {}).get("name", "")),
+        ("Retried by", status.get("retriedBy", "")),
+        ("Waits for", ", ".join(one["name"] for one in spec.get("dependsOn") or ())),
+    ):
         if value:
             yield _line(label, value)
     for key, label in (("labels", "Labels"), ("annotations", "Annotations")):
