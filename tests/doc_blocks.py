@@ -23,6 +23,8 @@ PAGES = (
     "docs/how-to/dependencies.md",
     "docs/how-to/stuck-work.md",
     "docs/how-to/deduplication.md",
+    "docs/how-to/after-it-ends.md",
+    "docs/how-to/dead-letters.md",
 )
 """Pages whose commands are run as they stand, each in a namespace of its own."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,8 +33,8 @@ class Call(NamedTuple):
 class Receiver:
     """On a port of localhost; as a context manager it is stopped at the end."""
 
-    def __init__(self, answer: Callable[[Call], int] = lambda _: 204) -> None:
-        """``answer`` gives the status, in a thread of its own."""
+    def __init__(self, answer: Callable[[Call], int] = lambda _: 204, *, tls: ssl.SSLContext | None = None) -> None:
+        """``answer`` gives the status, in a thread of its own; with ``tls`` it speaks HTTPS."""
         self.calls: list[Call] = []
         self.answer = answer
         receiver = self
@@ -55,12 +56,15 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def of(self, task: str) -> list[Call]:
         """The calls about one Task."""

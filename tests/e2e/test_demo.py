@@ -86,6 +86,9 @@ COPIED: dict[str, dict[str, tuple[str, int, str]]] = {
     "business-days.yaml": {},
     "monthly.yaml": {},
     "parameters.yaml": {"mondays": ("Succeeded", 1, "Succeeded")},
+    "hooks.yaml": {"backup": ("Failed", 1, "RetriesExhausted")},
+    "dead-letters.yaml": {"import-monday": ("Failed", 1, "RetriesExhausted")},
+    "replay.yaml": {"import-monday-again": ("Succeeded", 1, "Succeeded")},
     "template.yaml": {"greets": ("Succeeded", 1, "Succeeded"), "greets-too": ("Succeeded", 1, "Succeeded")},
 }
 End = tuple[str, int, str]

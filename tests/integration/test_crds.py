@@ -1237,7 +1237,7 @@ OF_HOOKS = (
     refused(
         "retry-of-itself",
         "Task",
-        {"spec.jobTemplate": GONE, "spec.retryOf": {"name": "it"}},
+        {"spec.jobTemplate": GONE, "spec.retryOf": {"name": "wrong"}},
         "spec.retryOf.name",
         "must name another Task",
     ),

@@ -31,7 +31,7 @@ def test_the_readme_shows_the_two_commands_that_matter():
 def test_every_block_says_what_it_is():
     """A block without a language would be passed over by the tests that run them."""
     languages = {block.language for block in ALL}
-    assert languages <= {"console", "yaml", "sh", "text"}
+    assert languages <= {"console", "yaml", "sh", "text", "python"}
     assert all(block.commands() for block in ALL if block.language == "console")
 
 
