@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cluster_tools.desk import Desk, conditions, job_template
+from cluster_tools.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -98,14 +99,15 @@ def test_a_value_is_no_variable_of_kubernetes(desk: Desk) -> None:
     ],
     ids=lambda value: "-".join(value) or "nothing" if isinstance(value, dict) else "",
 )
-def test_a_wrong_value_is_explained(desk: Desk, values: dict[str, Any], says: str) -> None:
+def test_a_wrong_value_is_explained(desk: Desk, operator: OperatorProcess, values: dict[str, Any], says: str) -> None:
     """Before the Task's turn comes, with the parameter and what the template allows; the value is not repeated."""
     template(desk)
     task(desk, "wrong", **values)
     stalled = conditions(desk.wait_condition("wrong", "Stalled", "True", "InvalidParameters"))["Stalled"]
     assert says in stalled["message"]
-    assert "hunter2" not in json.dumps(desk.get("wrong")["status"])
-    assert "rm -rf" not in json.dumps(desk.get("wrong")["status"])
+    told = json.dumps([desk.get("wrong")["status"], desk.events("wrong")]) + operator.output
+    assert "hunter2" not in told
+    assert "rm -rf" not in told
 
 
 def test_a_mended_value_is_taken(desk: Desk) -> None:

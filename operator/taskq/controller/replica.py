@@ -284,9 +284,10 @@ class Operator:
         )
 
     def _on_task(self, old: Task | None, new: Task | None) -> None:
-        if new and new.queue.name == DEFAULT_QUEUE:  # it may have no object of its own that would tell the metrics
-            self._metrics.queues.add(new.queue)
         self.board.on_task(old, new)
+        queue = self.board.merged(new).queue if new else None
+        if queue and queue.name == DEFAULT_QUEUE:  # it may have no object of its own that would tell the metrics
+            self._metrics.queues.add(queue)
         self._originals.on_task(old, new)
         if new:
             self._hooks.on_task(new)
