@@ -105,7 +105,7 @@ def test_a_wrong_value_is_explained(desk: Desk, operator: OperatorProcess, value
     task(desk, "wrong", **values)
     stalled = conditions(desk.wait_condition("wrong", "Stalled", "True", "InvalidParameters"))["Stalled"]
     assert says in stalled["message"]
-    told = json.dumps([desk.get("wrong")["status"], desk.events("wrong")]) + operator.output
+    told = json.dumps([desk.get("wrong")["status"], desk.events("wrong")]) + operator.output()
     assert "hunter2" not in told
     assert "rm -rf" not in told
 
