@@ -9,7 +9,9 @@ import pytest
 
 from builders import TaskBuilder, at, make_task
 from taskq.domain.archive import Archive, finished
+from taskq.domain.dependencies import outcome_of
 from taskq.domain.model import Key, QueueSpec, Task
+from taskq.domain.parameters import results_in
 from taskq.domain.registry import Unlaunchable
 from taskq.domain.retries import Originals, Source, follow
 
@@ -103,3 +105,17 @@ def test_names_that_go_round_in_a_circle_end() -> None:
     for name, original in (("a", "b"), ("b", "a")):
         archive.add(finished(ended(retry(name, original)), QueueSpec()), QueueSpec())
     assert not Originals(archive.retries_of).is_needed(Key("shop", "a"))
+
+
+def test_a_retry_hands_on_the_results_that_its_original_did() -> None:
+    """It waits for nobody itself: which Task of a name is meant stands in the original's status."""
+    recorded = {"name": "counts", "uid": "u1", "phase": "Succeeded"}
+    handed = [{"name": "rows", "valueFrom": {"taskResult": {"name": "counts"}}}]
+    original = make_task(
+        "dead", templateRef={"name": "report"}, parameters=handed, dependsOn=[{"name": "counts"}]
+    ).status(dependencies=[recorded])
+    source = follow_to(start(make_task(retryOf={"name": "dead"})), original)
+    assert results_in(source.document) == {"counts"}
+    outcome = outcome_of(source.task, "counts")
+    assert outcome is not None
+    assert outcome.uid == "u1"
