@@ -6,12 +6,15 @@ rules, rendered by helm. What it asked for and what it was answered is read from
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client as kubernetes
 
 import localcluster
@@ -20,13 +23,16 @@ from cluster_tools.account import Requests, account
 from cluster_tools.chart import Json, Permission, documented
 from cluster_tools.desk import Desk, job_template
 from cluster_tools.kubelet import FakeKubelet
-from cluster_tools.operator_process import PROMPT, SHORT_LEASES, OperatorProcess
+from cluster_tools.operator_process import PROMPT, SHORT_LEASES, OperatorProcess, free_port
 from cluster_tools.waiting import until
 from localcluster.tools import tool
 
 LEASE = "operator"
 READ_AGAIN = {(resource, verb) for resource, verb in documented() if verb == "get"} - {("leases", "get")}
 """Single objects are read when a list names a version that the watch has not brought: so the watch is taken, too."""
+
+REVIEWS = {"tokenreviews": "authentication.k8s.io", "subjectaccessreviews": "authorization.k8s.io"}
+"""What the chart adds with the setting api_address, by binding Kubernetes' own ClusterRole system:auth-delegator."""
 
 STUBBORN = {"hold": True, "stopSeconds": 60}
 HOLD = {"hold": True}
@@ -116,11 +122,25 @@ class Trial:
         self.requests = Requests(cluster.audit_log, user)
         settings = {**PROMPT, **SHORT_LEASES, "namespaces": desk.namespace, "retention_scan_seconds": 1}
         settings |= {"lease_namespace": desk.namespace, "lease_name": LEASE}
-        self.operator = OperatorProcess(folder / "kubeconfig", folder / "operator.log", **settings)
+        self.kubeconfig = folder / "kubeconfig"
+        self.api = f"127.0.0.1:{free_port()}"
+        self.operator = OperatorProcess(self.kubeconfig, folder / "operator.log", api_address=self.api, **settings)
 
     def ready(self) -> bool:
         """Whether its caches are complete."""
         return self.operator.get("/readyz")[0] == 200
+
+    def why(self) -> int:
+        """Ask why a Task waits, with the operator's own token; the status of the answer."""
+        config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
+        asked = urllib.request.Request(f"http://{self.api}/v1/namespaces/{self.desk.namespace}/tasks/known/why")
+        asked.add_header("Authorization", f"Bearer {config['users'][0]['user']['token']}")
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
 
 
 @pytest.fixture
@@ -180,3 +200,38 @@ def test_without_reading_single_objects_it_is_refused(
         give_up()
         until(lambda: taken in one.requests.refused(), lambda: f"a 403 for {taken}; seen: {one.requests.codes()}")
         assert one.requests.refused() == {taken, watch}
+
+
+@contextmanager
+def reviews(client: kubernetes.ApiClient, namespace: str, taken: str) -> Iterator[None]:
+    """Give the operator all reviews of the cluster but one."""
+    api: Any = kubernetes.RbacAuthorizationV1Api(client)
+    rules = [
+        {"apiGroups": [group], "resources": [kind], "verbs": ["create"]}
+        for kind, group in REVIEWS.items()
+        if kind != taken
+    ]
+    api.create_cluster_role({"metadata": {"name": namespace}, "rules": rules})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace}
+    subjects = [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}]
+    api.create_cluster_role_binding({"metadata": {"name": namespace}, "roleRef": reference, "subjects": subjects})
+    yield
+    api.delete_cluster_role_binding(namespace)
+    api.delete_cluster_role(namespace)
+
+
+@pytest.mark.parametrize("taken", ["", *REVIEWS])
+def test_answers_need_the_reviews(
+    trial: Callable[[list[Json]], Trial], rules: list[Json], client: kubernetes.ApiClient, taken: str
+) -> None:
+    """Who asks, and may he: without either, nobody is answered, and the audit log has the 403."""
+    one = trial(rules)
+    with reviews(client, one.desk.namespace, taken), one.operator:
+        one.operator.wait_leading()
+        if taken:
+            until(lambda: one.why() >= 400 and one.requests.refused(), f"a 403 for {taken}")
+            assert one.requests.refused() == {(taken, "create")}
+        else:
+            until(lambda: one.why() == 200, lambda: f"an answer; the last was {one.why()}")
+            assert {(kind, "create") for kind in REVIEWS} <= one.requests.granted()
+            assert not one.requests.refused()
