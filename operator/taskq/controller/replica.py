@@ -83,6 +83,7 @@ class Operator:
             self.stores.tasks,
             self._observer,
             may_write=self._may_write,
+            is_needed=self._is_needed,
             create_timeout=settings.create_timeout_seconds,
             request_timeout=settings.request_timeout_seconds,
         )

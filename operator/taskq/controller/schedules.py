@@ -89,10 +89,14 @@ class Schedules:
         told: Told,
         *,
         may_write: Callable[[], bool],
+        is_needed: Callable[[Key, str], bool],
         create_timeout: float,
         request_timeout: float,
     ) -> None:
-        """Nothing is created before :meth:`run`; timeouts in seconds. ``unfinished`` are the Tasks of the queues."""
+        """Nothing is created before :meth:`run`; timeouts in seconds. ``unfinished`` are the Tasks of the queues.
+
+        ``is_needed`` says of a finished Task, by its name and uid, whether it must stay for now.
+        """
         self.schedules: Store[Schedule] = Store(self._on_schedule)
         self.tasks: Store[ScheduledTask] = Store(self._on_task)
         self._owned = TasksByOwner()
@@ -101,6 +105,7 @@ class Schedules:
         self._unfinished = unfinished
         self._told = told
         self._may_write = may_write
+        self._is_needed = is_needed
         self._create_timeout = create_timeout
         self._timeout = request_timeout
         self._gate = Gate(REQUESTS_AT_ONCE)
@@ -367,7 +372,9 @@ class Schedules:
             self.tasks.apply(decode_scheduled_task(reply.checked().body))
 
     async def _delete(self, schedule: Schedule, action: DeleteTask) -> None:
-        """Delete this very Task; a new one under its name is left alone by the precondition."""
+        """Delete this very Task, unless others need it; a new one under its name is left alone by the precondition."""
+        if self._is_needed(Key(schedule.metadata.namespace, action.name), action.uid):
+            return  # the next pass asks again
         body = {"propagationPolicy": "Background", "preconditions": {"uid": action.uid}}
         reply = await self._request(schedule, DELETE, "DELETE", action, _encode(body))
         if reply.status not in (404, 409):

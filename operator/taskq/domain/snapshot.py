@@ -14,6 +14,7 @@ import msgspec
 
 from taskq.domain.board import Board, Limits
 from taskq.domain.decoding import TaskDecoder, decode_job, decode_pod, decode_queue, decode_template
+from taskq.domain.deduplication import Ended, Group, note_end
 from taskq.domain.model import Job, Pod, Queue, Task, Template
 
 Document = Mapping[str, Any]
@@ -45,9 +46,13 @@ def board_of(
         board.on_job(None, job)
     for pod in pods:
         board.on_pod(None, pod)
+    ended: dict[Group, Ended] = {}
     for task in tasks:
-        if not task.is_terminal:
+        if task.is_terminal:
+            note_end(task, ended)
+        else:
             board.on_task(None, task)
+    board.deduplication.complete(ended)
     board.observe(now)
     return board
 

@@ -130,12 +130,14 @@ class Stage:
     def __init__(self) -> None:
         self.server, self.told, self.clock = Server(), Told(), LoopClock()
         self.leads = True
+        self.needed: set[str] = set()
         self.parts = Schedules(
             self.server,
             self.clock,
             Store(lambda _old, _new: None),
             self.told,
             may_write=lambda: self.leads,
+            is_needed=lambda key, _uid: key.name in self.needed,
             create_timeout=4,
             request_timeout=30,
         )
@@ -282,6 +284,23 @@ async def test_finished_tasks_beyond_the_limit_go_after_their_results_stand() ->
     assert name not in stage.server.tasks
     methods = [method for method, _ in stage.server.asked]
     assert methods.index("DELETE") > methods.index("PATCH")
+    await stop(stage.run)
+
+
+@virtual
+async def test_a_finished_task_that_others_need_stays_until_they_do_not() -> None:
+    """The limit of the history is kept at the next tick after that."""
+    stage = Stage()
+    stage.add("s", everySeconds=10, successfulTasksHistoryLimit=0)
+    await settle(11)
+    (name,) = stage.server.tasks
+    stage.needed = {name}
+    stage.ends(name)
+    await settle(25)
+    assert name in stage.server.tasks
+    stage.needed = set()
+    await settle(45)
+    assert name not in stage.server.tasks
     await stop(stage.run)
 
 
