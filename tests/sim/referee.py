@@ -73,6 +73,9 @@ class Judge(Referee):
         uid = meta["ownerReferences"][0]["uid"]
         attempt = (uid, int(meta["labels"][ATTEMPT]))
         self._one_job(key, job, attempt, call)
+        if not call.thawed:
+            self._dependencies(key, attempt)
+            self._alone(key, job)
         self.made[attempt].append(job.uid)
         self._jobs[job.uid] = attempt
         if call.thawed:
@@ -103,6 +106,36 @@ class Judge(Referee):
         if set(earlier) & call.knew:
             raise Broken(f"rule 1: {key} is a second Job for attempt {number}, by one who had seen the first")
         self.tallies["Job deleted unseen, made again (the documented exception)"] += 1
+
+    def _dependencies(self, key: Key, attempt: tuple[str, int]) -> None:
+        """A Task starts when its status says of all its dependencies how they ended, which is the truth."""
+        task = next((kept for _, kept in self._server.every("tasks") if kept.uid == attempt[0]), None)
+        wanted = task.document["spec"].get("dependsOn", ()) if task else ()
+        if task is None or not wanted or attempt[1] > 1:
+            return
+        found = {one["name"]: one for one in task.document["status"].get("dependencies", ())}
+        for one in wanted:
+            outcome = found.get(one["name"])
+            if outcome is None:
+                raise Broken(f"Job {key} made before the end of {one['name']}, on which its Task depends")
+            if self.ended.get(outcome["uid"]) != outcome["phase"]:
+                raise Broken(f"the Task of Job {key} takes {one['name']} to have ended as {outcome['phase']}")
+            bad = one["condition"] != "Finished" and (one["condition"] == "Succeeded") != (
+                outcome["phase"] == "Succeeded"
+            )
+            if bad and task.document["spec"].get("onDependencyFailure") != "Run":
+                raise Broken(f"Job {key} made although {one['name']} ended as {outcome['phase']}")
+        self.tallies["started after its dependencies"] += 1
+
+    def _alone(self, key: Key, made: Kept) -> None:
+        """Of the Jobs of one deduplication key, one lives."""
+        group = _group(made)
+        if group is None:
+            return
+        for other, kept in self._server.every("jobs", key.namespace):
+            if kept.uid != made.uid and kept.uid not in self._beyond and _group(kept) == group and self.lives(kept):
+                raise Broken(f"Job {key} made while {other}, which has the same deduplication key, lives")
+        self.tallies["started alone of its key"] += 1
 
     def _cap(self, queue: Key, call: Call) -> None:
         """Rule 3."""
@@ -299,6 +332,8 @@ def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
         return False
     if _due(task) > now:
         return False
+    if spec.deduplication or (spec.depends_on and not settled):
+        return False
     if spec.template_ref and Key(task.metadata.namespace, spec.template_ref.name) not in board.templates:
         return False
     limit = spec.starting_deadline_seconds
@@ -306,6 +341,12 @@ def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
     if limit is not None and not settled and now >= _due(task) + limit:
         return False
     return rules.state == "Open"
+
+
+def _group(job: Kept) -> tuple[str, str] | None:
+    meta = job.document["metadata"]
+    key = (meta.get("annotations") or {}).get("taskq.dev/deduplication-key")
+    return (meta["labels"][QUEUE], key) if key else None
 
 
 def _owners(board: Any) -> set[str]:

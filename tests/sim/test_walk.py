@@ -35,6 +35,8 @@ SEEN = {
     "ended Cancelled",
     "ended Expired",
     "Task cleaned up after its ttl",
+    "started after its dependencies",
+    "started alone of its key",
 }
 """What must have been judged, so that the rules were not kept by having nothing to do."""
 

@@ -222,6 +222,7 @@ class Walk:
             held = {str(s.key): sorted(map(str, s.holding)) for s in board.queues if s.holding}
             busy = [str(entry.busy) for entry in board.entries.values() if entry.busy]
             left = {"busy": len(busy), "ghosts": len(board._ghosts)}
+            left |= {"waited for": len(board.dependencies._dependents), "keys": len(board.deduplication._groups)}
             alive = {uid for uid, entry in board.entries.items() if not entry.task.is_terminal}
             if held or any(left.values()) or alive:
                 raise Broken(f"rule 2: {replica.name} still believes in {held} {left} {sorted(alive)}")

@@ -113,6 +113,14 @@ class World:
                 if "jobTemplate" in kept.document["spec"]:
                     server.patch("tasks", key, {"spec": {"jobTemplate": _job_template("ok")}})
         self._node.heal()
+        self._make_what_is_waited_for()
+
+    def _make_what_is_waited_for(self) -> None:
+        for _, kept in list(self._server.every("tasks")):
+            for one in kept.document["spec"].get("dependsOn", ()):
+                if self._server.get("tasks", Key(NAMESPACE, one["name"])) is None:
+                    spec = {"jobTemplate": _job_template("ok")}
+                    self._server.create("tasks", NAMESPACE, {"metadata": {"name": one["name"]}, "spec": spec}, "user")
 
     # --- Tasks -----------------------------------------------------------------------------------------------------
 
@@ -134,6 +142,7 @@ class World:
             spec["ttl"] = {"afterSuccessSeconds": 5, "afterFailureSeconds": 20}
         if dice.chance(0.3):
             spec["timeouts"] = self._timeouts()
+        spec |= self._ties(int(name.rsplit("-", 1)[1]) if name else self._names)
         if dice.chance(0.15):
             spec["templateRef"] = {"name": dice.random.choice(TEMPLATES)}
         else:
@@ -148,6 +157,24 @@ class World:
             self._server.create("tasks", NAMESPACE, document, "user")
         except Refused:
             pass
+
+    def _ties(self, number: int) -> Object:
+        """Dependencies, on what has a smaller number, so that there are no circles; and a key that others have, too."""
+        dice = self._dice
+        ties: Object = {}
+        if number > 1 and dice.chance(0.2):
+            nearby = range(max(1, number - 6), number)
+            names = [f"task-{one}" for one in dice.random.sample(nearby, min(len(nearby), dice.random.randint(1, 2)))]
+            conditions = ("Succeeded", "Failed", "Finished")
+            ties["dependsOn"] = [{"name": name, "condition": dice.random.choice(conditions)} for name in names]
+            if dice.chance(0.5):
+                ties["onDependencyFailure"] = "Run"
+        if dice.chance(0.2):
+            mode = dice.random.choice(("Reject", "Replace"))
+            ties["deduplication"] = {"key": dice.random.choice(("red", "blue")), "mode": mode}
+            if dice.chance(0.3):
+                ties["deduplication"]["windowSeconds"] = 5
+        return ties
 
     def _retry_policy(self) -> Object:
         dice = self._dice
