@@ -111,6 +111,32 @@ def no_answer_means_no() -> None:
     Effects._find_out = find_out  # type: ignore[method-assign,assignment]
 
 
+def what_is_waited_for_need_not_end() -> None:
+    """A Task whose dependencies run starts beside them."""
+    from taskq.domain.dependencies import Dependencies
+
+    honest = Dependencies.standing
+
+    def standing(self: Any, task: Any) -> Any:
+        found = honest(self, task)
+        return found._replace(waits=(), is_news=False) if found else None
+
+    Dependencies.standing = standing  # type: ignore[method-assign]
+
+
+def who_has_started_can_lose_its_key() -> None:
+    """A newer Task takes the deduplication key of one that runs."""
+    from taskq.domain.deduplication import Deduplication
+
+    start = Deduplication.__init__
+
+    def init(self: Any, _has_started: Any, again: Any) -> None:
+        start(self, lambda _: False, again)
+        self.occupy = lambda *_: None
+
+    Deduplication.__init__ = init  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -121,5 +147,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         deleted_jobs_leave_nothing,
         statuses_overwrite,
         no_answer_means_no,
+        what_is_waited_for_need_not_end,
+        who_has_started_can_lose_its_key,
     )
 }

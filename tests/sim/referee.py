@@ -265,6 +265,8 @@ class Judge(Referee):
             return
         self.ended[task.uid] = new["phase"]
         self.tallies[f"ended {new['phase']}"] += 1
+        if new["reason"] in ("Duplicate", "Replaced"):
+            self.tallies[f"ended as {new['reason']}"] += 1
         for attempt in [found for found in self.made if found[0] == task.uid]:
             self._nothing_runs(key, attempt)
         if new["phase"] == "Expired" and self._existing(task.uid):

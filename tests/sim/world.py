@@ -171,7 +171,8 @@ class World:
                 ties["onDependencyFailure"] = "Run"
         if dice.chance(0.2):
             mode = dice.random.choice(("Reject", "Replace"))
-            ties["deduplication"] = {"key": dice.random.choice(("red", "blue")), "mode": mode}
+            ties["queueName"] = QUEUES[1]
+            ties["deduplication"] = {"key": dice.random.choice(("red", "red", "blue")), "mode": mode}
             if dice.chance(0.3):
                 ties["deduplication"]["windowSeconds"] = 5
         return ties
