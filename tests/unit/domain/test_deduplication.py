@@ -260,7 +260,8 @@ class World:
     shown: dict[str, Task] = field(default_factory=dict)
     now: float = 0
     version: int = 1
-    started: set[str] = field(default_factory=set)
+    history: list[tuple[str, str]] = field(default_factory=list)
+    """What started and what ended, one after the other: times alone can't tell within a second."""
 
     def put(self, name: str, one: TaskBuilder) -> None:
         """A Task is created or changes."""
@@ -297,7 +298,7 @@ class World:
                 name = action.task.name
                 if isinstance(action, Launch):
                     self.jobs[name] = self.tasks[name].build()
-                    self.started.add(name)
+                    self.history.append(("start", name))
                     if not crash:
                         self.board.on_job(None, recorded(self.jobs[name]))
                         self.board.launched(action)
@@ -312,6 +313,7 @@ class World:
     def end(self, name: str, phase: str) -> None:
         """A Job completes, and the end of its Task is written."""
         of = self.jobs.pop(name)
+        self.history.append(("end", name))
         if name in self.shown:
             self.put(name, self.tasks[name].status(attempt=1).ended(phase, self.now))
         done = make_job(of).complete(self.now).meta(annotations=recorded(of).metadata.annotations).build()
@@ -376,12 +378,15 @@ def test_two_with_one_key_never_run_whatever_crashes(moves: list[tuple[Any, ...]
 
 def started_in_window(world: World) -> None:
     """No Task with a window ran that was created too soon after the end of another one that ran."""
-    ran = [one.build() for name, one in world.tasks.items() if name in world.started]
+    order = {event: number for number, event in enumerate(world.history)}
+    ran = [one.build() for name, one in world.tasks.items() if ("start", name) in order]
     for late in ran:
         asked = late.spec.deduplication
         for early in ran:
             ended = early.status.completion_time
             if early is late or asked is None or not asked.window_seconds or ended is None:
+                continue
+            if order["end", early.metadata.name] > order["start", late.metadata.name]:
                 continue
             if early.spec.deduplication == asked or early.spec.deduplication.key == asked.key:  # type: ignore[union-attr]
                 created = late.metadata.created
