@@ -18,6 +18,7 @@ PAGES = (
     "docs/how-to/templates.md",
     "docs/how-to/pause-and-drain.md",
     "docs/how-to/clean-up.md",
+    "docs/how-to/command-line.md",
     "docs/how-to/why-pending.md",
     "docs/how-to/batch.md",
     "docs/how-to/dependencies.md",

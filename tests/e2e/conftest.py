@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,7 @@ def shell(home: Path, cluster: localcluster.Cluster) -> Shell:
     return Shell(
         {
             **kept,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",  # kubectl finds its plug-in there
             "XDG_STATE_HOME": str(home),
             "TASKQ_CLUSTER": "built",
             "KUBECONFIG": str(cluster.kubeconfig),

@@ -202,6 +202,28 @@ def test_retry_runs_the_same_again(taskq: CommandLine, desk: Desk) -> None:
     assert taskq("retry", "--phase", "failed", "--to-queue", "q", "--yes").out.count(" retried as fails-retry-") == 2
 
 
+def test_a_retry_keeps_what_the_template_said(taskq: CommandLine, desk: Desk) -> None:
+    """Queue, priority, limits and retries: a Task with retryOf has no template to take them from."""
+    desk.queue("q")
+    policy = {"maxAttempts": 1, "backoff": {"type": "Fixed", "baseSeconds": 1}}
+    said = {"queueName": "q", "priority": 7, "timeouts": {"hardSeconds": 60}, "retryPolicy": policy}
+    desk.create("TaskTemplate", "fails", said | {"jobTemplate": job_template({"exitCode": 1})})
+    desk.task("old", templateRef={"name": "fails"})
+    desk.wait_phase("old", "Failed")
+    found = re.search(r"old-retry-\w{5}", taskq("retry", "old", "--dry-run=server").out)
+    assert found
+    (made,) = re.findall(r"old-retry-\w{5}", taskq("retry", "old").out)
+    spec = desk.get(made)["spec"]
+    assert (spec["queueName"], spec["priority"], spec["timeouts"]) == ("q", 7, {"hardSeconds": 60})
+    assert spec["retryPolicy"]["backoff"]["type"] == "Fixed"
+
+
+def test_who_waits_is_told_of_a_fault(taskq: CommandLine, desk: Desk) -> None:
+    """A Task that somebody has to mend would be waited for in silence."""
+    said = taskq("create", "--image", "x", "--queue", "nope", "--wait", "--timeout", "5s", code=124)
+    assert "waits until somebody mends it: spec.queueName: this namespace has no TaskQueue named nope" in said.err
+
+
 def test_only_what_has_ended_is_retried(taskq: CommandLine, desk: Desk) -> None:
     """And with a filter, only what did not succeed."""
     desk.task("runs", {"hold": True})

@@ -102,7 +102,11 @@ def test_list_finds_a_queue_before_any_operator_looked(taskq: CommandLine, desk:
         "task.taskq.dev/said",
         "task.taskq.dev/unsaid",
     ]
-    assert taskq("list", "-q", "other", "-o", "name").out.split() == ["task.taskq.dev/elsewhere"]
+    desk.create("TaskTemplate", "report", {"queueName": "other", "jobTemplate": _job()})
+    desk.task("by-template", templateRef={"name": "report"})
+    assert taskq("list", "-q", "other").column("NAME") == ["elsewhere", "by-template"]
+    assert taskq("list", "by-template").column("QUEUE") == ["other"]
+    assert "by-template" not in taskq("list", "-q", "default").out
 
 
 def test_list_prints_documents_that_programs_read(look: CommandLine) -> None:

@@ -71,6 +71,8 @@ class Api:
         """`connection` may name files and contexts that do not exist; the first request tells."""
         self.connection = connection
         self.clock = clock
+        self.memo: dict[str, Any] = {}
+        """What a command has found out and need not ask again."""
 
     def close(self) -> None:
         """Close the connections, if there were any."""

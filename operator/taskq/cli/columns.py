@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from taskq.cli import tasks
@@ -20,7 +20,7 @@ def _status(name: str) -> Any:
     return lambda obj: str(obj.get("status", {}).get(name, ""))
 
 
-def task_columns(now: float, *, namespaced: bool) -> Sequence[Column]:
+def task_columns(now: float, queue_of: Callable[[Object], str], *, namespaced: bool) -> Sequence[Column]:
     """Tasks; wide ones say what they are and why they stand there."""
 
     def seconds(value: float | None) -> str:
@@ -29,7 +29,7 @@ def task_columns(now: float, *, namespaced: bool) -> Sequence[Column]:
     return (
         *((NAMESPACE,) if namespaced else ()),
         Column("NAME", name_of),
-        Column("QUEUE", tasks.queue),
+        Column("QUEUE", queue_of),
         Column("PRI", tasks.priority),
         Column("PHASE", tasks.phase, colour=phase_colour),
         Column("ATTEMPT", _status("attempt")),

@@ -24,6 +24,7 @@ HEAD = f"""\
 <!-- Made by `python -m taskq.cli.reference --docs FILE`; do not edit. -->
 
 Every command, with its options. `{PROGRAM} COMMAND --help` says the same; the program may be called `taskq`, too.
+[The command line](../how-to/command-line.md) shows them at work.
 
 | Exit code | Meaning |
 |---|---|

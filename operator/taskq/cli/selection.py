@@ -6,7 +6,7 @@ in one page after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -18,8 +18,9 @@ from taskq.cli.errors import CliError
 from taskq.cli.framework import bundle, option
 from taskq.cli.kinds import TASK, Object, name_of
 from taskq.cli.options import DURATION
+from taskq.cli.queueof import queue_of
 from taskq.cli.text import parsed
-from taskq.resources.common import DEFAULT_QUEUE, LABEL_SCHEDULE, Phase
+from taskq.resources.common import LABEL_SCHEDULE, Phase
 
 FILTERS = "Filters"
 GROUPS = {
@@ -51,23 +52,23 @@ class Selection(NamedTuple):
     def field_selectors(self) -> list[str]:
         """Selectors for the API server, no Task in two of them.
 
-        A Task that no operator has looked at yet has its queue in the spec only, or nowhere when it means `default`,
-        so a queue is looked for in several ways. A TaskTemplate may name the queue, too: that is seen here.
+        A Task that no operator has written about yet has its queue in the spec only, or nowhere when it means
+        `default` or leaves it to its TaskTemplate: so a queue is looked for in several ways, and `holds` decides.
         """
         phases = [f"status.phase!={phase}" for phase in Phase if self.phases and phase not in self.phases]
         phases += ["status.deadLetter=True"] * self.dead
         ways: list[list[str]] = []
         for queue in self.queues:
             ways += [[f"status.queueName={queue}"], ["status.queueName=", f"spec.queueName={queue}"]]
-        if DEFAULT_QUEUE in self.queues:
+        if self.queues:
             ways.append(["status.queueName=", "spec.queueName="])
         return [",".join(way + phases) for way, _ in product(ways or [[]], [0])]
 
-    def holds(self, task: Object, now: float) -> bool:
+    def holds(self, task: Object, now: float, queue_of: Callable[[Object], str] = tasks.queue) -> bool:
         """Whether a Task is meant, labels apart, which the API server looks at."""
         if self.phases and tasks.phase(task) not in self.phases:
             return False
-        if self.queues and tasks.queue(task) not in self.queues:
+        if self.queues and queue_of(task) not in self.queues:
             return False
         if self.types and tasks.type_of(task) not in self.types:
             return False
@@ -111,9 +112,10 @@ class Selection(NamedTuple):
 
 def selected(api: Api, selection: Selection, namespace: str | None, now: float) -> Iterator[Object]:
     """The Tasks of a selection, a page of them in memory at a time."""
+    queue = queue_of(api)
     for fields in selection.field_selectors():
         for task in api.list(TASK, namespace, labels=selection.labels, fields=fields):
-            if selection.holds(task, now):
+            if selection.holds(task, now, queue):
                 yield task
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from taskq.cli import tasks
 from taskq.cli.api import Api
 from taskq.cli.errors import ApiRefused, CliError
-from taskq.cli.kinds import TASK, Object, name_of, namespace_of
+from taskq.cli.kinds import TASK, Object, condition, name_of, namespace_of
+from taskq.cli.output import note
+from taskq.cli.text import one_line
 from taskq.resources.common import Phase
 
 TIMED_OUT = 124
@@ -45,11 +47,16 @@ def changes(api: Api, task: Object, *, until: float | None = None) -> Iterator[O
 
 
 def wait_until(api: Api, task: Object, done: Callable[[Object], bool], seconds: float | None) -> Object | None:
-    """The Task as soon as `done` says so; None when that took longer than `seconds`."""
+    """The Task as soon as `done` says so; None when that took longer than `seconds`. A fault is told meanwhile."""
     until = None if seconds is None else api.clock.uptime() + seconds
+    told = ""
     for seen in changes(api, task, until=until):
         if done(seen):
             return seen
+        fault = condition(seen, "Stalled")
+        if fault and fault["status"] == "True" and fault["message"] != told:
+            told = str(fault["message"])
+            note(f"{name_of(seen)} waits until somebody mends it: {one_line(told)}")
     return None
 
 

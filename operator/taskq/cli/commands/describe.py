@@ -15,6 +15,7 @@ from taskq.cli.framework import Command
 from taskq.cli.kinds import TEMPLATE, Object, name_of, namespace_of
 from taskq.cli.options import connected
 from taskq.cli.output import Column, Table, coloured, phase_colour
+from taskq.cli.queueof import queue_of
 from taskq.cli.selection import by_names
 from taskq.cli.text import age, between, local, one_line, parsed, since
 from taskq.cli.why import answered
@@ -39,7 +40,7 @@ def command(api: Api, names: tuple[str, ...], api_url: str) -> None:
         if index:
             sys.stdout.write("\n\n")
         template = _template(api, task)
-        sys.stdout.write("\n".join(_head(task, now)) + "\n")
+        sys.stdout.write("\n".join(_head(task, queue_of(api)(task), now)) + "\n")
         _section("Parameters", _parameters(task, template))
         _why(api, task, api_url)
         _attempts(task, now)
@@ -62,12 +63,12 @@ def _line(label: str, value: str) -> str:
     return f"{label + ':':<{LABEL_WIDTH}} {value}".rstrip()
 
 
-def _head(task: Object, now: float) -> Iterable[str]:
+def _head(task: Object, queue: str, now: float) -> Iterable[str]:
     meta, spec, status = task["metadata"], task["spec"], task.get("status", {})
     phase, reason = tasks.phase(task), tasks.reason(task)
     yield _line("Name", name_of(task))
     yield _line("Namespace", namespace_of(task))
-    yield _line("Queue", tasks.queue(task))
+    yield _line("Queue", queue)
     yield _line("Priority", tasks.priority(task) or "the queue's")
     shown = coloured(phase, phase_colour(phase))
     yield _line("Phase", shown + (f" ({reason})" if reason and reason != phase else ""))

@@ -15,6 +15,7 @@ from taskq.cli.framework import Command, option
 from taskq.cli.kinds import TASK, Object, name_of
 from taskq.cli.options import OUTPUT, connected, everywhere, printed
 from taskq.cli.output import Format, Table, batches, note, print_documents
+from taskq.cli.queueof import queue_of
 from taskq.cli.selection import Selection, by_names, filtered, named, selected
 
 SORTS: dict[str, Callable[[Object, float], Any]] = {
@@ -118,7 +119,9 @@ def _print_table(
     *,
     watch: bool,
 ) -> int:
-    table = Table(task_columns(now, namespaced=namespace is None), wide=form.name == "wide", headers=form.headers)
+    table = Table(
+        task_columns(now, queue_of(api), namespaced=namespace is None), wide=form.name == "wide", headers=form.headers
+    )
     if watch:
         _watch(api, table, selection, namespace)
         return 0
@@ -135,7 +138,7 @@ def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) 
     version, shown = "", set()
     for page in api.pages(TASK, namespace, labels=selection.labels):
         version = version or page.version  # of the first page: what changed while the others came is told again
-        tasks_now = [task for task in page.items if selection.holds(task, clock.now())]
+        tasks_now = [task for task in page.items if selection.holds(task, clock.now(), queue_of(api))]
         shown |= {task["metadata"]["uid"] for task in tasks_now}
         table.print(table.row(task) for task in tasks_now)
     while True:
@@ -145,10 +148,14 @@ def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) 
                 if kind == "BOOKMARK":
                     continue
                 uid, now = task["metadata"]["uid"], clock.now()
-                if selection.holds(task, now) or uid in shown:  # one that leaves the selection is shown a last time
-                    table.columns = task_columns(now, namespaced=namespace is None)
+                if (
+                    selection.holds(task, now, queue_of(api)) or uid in shown
+                ):  # one that leaves the selection is shown a last time
+                    table.columns = task_columns(now, queue_of(api), namespaced=namespace is None)
                     table.print([table.row(task)])
-                    (shown.add if selection.holds(task, now) and kind != "DELETED" else shown.discard)(uid)
+                    (shown.add if selection.holds(task, now, queue_of(api)) and kind != "DELETED" else shown.discard)(
+                        uid
+                    )
         except ApiRefused as error:
             if error.status != 410:
                 raise

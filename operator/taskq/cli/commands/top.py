@@ -22,6 +22,7 @@ from taskq.cli.framework import Command, option
 from taskq.cli.kinds import QUEUE, Object, name_of, namespace_of
 from taskq.cli.options import DURATION, connected, everywhere
 from taskq.cli.output import Column, Table, coloured, phase_colour
+from taskq.cli.queueof import queue_of
 from taskq.cli.selection import Selection, filtered, selected
 from taskq.cli.text import age, one_line
 from taskq.resources.common import Phase
@@ -76,7 +77,7 @@ def _picture(api: Api, selection: Selection, namespace: str | None) -> list[str]
         "",
         *_table(queue_columns(now, namespaced=namespace is None), queues),
         "",
-        *_table(_task_columns(now, namespaced=namespace is None), shown),
+        *_table(_task_columns(now, queue_of(api), namespaced=namespace is None), shown),
     ]
 
 
@@ -103,14 +104,14 @@ def _counts(queues: Sequence[Object]) -> str:
     return f"{total('pending')} pending, {total('running')} running, {total('retrying')} retrying"
 
 
-def _task_columns(now: float, *, namespaced: bool) -> tuple[Column, ...]:
+def _task_columns(now: float, queue: Callable[[Object], str], *, namespaced: bool) -> tuple[Column, ...]:
     def seconds(value: float | None) -> str:
         return "" if value is None else age(value)
 
     return (
         *((Column("NAMESPACE", namespace_of),) if namespaced else ()),
         Column("TASK", name_of),
-        Column("QUEUE", tasks.queue),
+        Column("QUEUE", queue),
         Column("PRI", tasks.priority),
         Column("PHASE", tasks.phase, colour=phase_colour),
         Column("ATTEMPT", lambda task: str(task.get("status", {}).get("attempt") or "")),
