@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[4]
 NOW = 1_800_000_000
 WORDS = {
     "nightly-report": "at 03:00 on weekdays, Europe/Madrid",
+    "nightly-regions": "at 03:00 on weekdays, Europe/Madrid",
     "every-30-seconds": "every 30 seconds, counted from the creation",
     "open-new-york": "at 09:00 on weekdays, America/New_York",
     "open-tokyo": "at 09:00 on weekdays, Asia/Tokyo",
