@@ -127,6 +127,7 @@ def test_list_sorts_and_stops(look: CommandLine) -> None:
     """Either way round; --limit prints the first of them."""
     assert look("list", "--sort-by", "-priority").column("NAME")[0] == "waits"
     assert look("list", "--sort-by", "attempt").column("NAME")[-1] == "fails"
+    assert "leave --sort-by and --limit out" in look("list", "-w", "--limit", "2", code=1).err
     assert len(look("list", "--limit", "2", "--no-headers").out.splitlines()) == 2
 
 
@@ -141,7 +142,7 @@ def test_list_watches(taskq: CommandLine, desk: Desk, cluster: localcluster.Clus
     desk.task("first", {"hold": True})
     desk.wait_phase("first", "Running")
     command = [sys.executable, "-m", "taskq.cli", "list", "--watch", "-n", desk.namespace]
-    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(command, stdout=out, env=environment)
     try:

@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 from taskq.cli.errors import CliError
 from taskq.cli.kinds import Kind, Object, name_of, namespace_of
 from taskq.cli.text import NONE
+
+T = TypeVar("T")
 
 GAP = "   "
 FORMATS = ("table", "wide", "json", "yaml", "name", "jsonpath=…")
@@ -136,9 +138,9 @@ class Table:
         return GAP.join(shown).rstrip()
 
 
-def batches(things: Iterable[Object], size: int = 500) -> Iterator[list[Object]]:
+def batches(things: Iterable[T], size: int = 500) -> Iterator[list[T]]:
     """Some at a time."""
-    batch: list[Object] = []
+    batch: list[T] = []
     for thing in things:
         batch.append(thing)
         if len(batch) >= size:

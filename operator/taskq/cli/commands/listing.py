@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -17,6 +19,8 @@ from taskq.cli.options import OUTPUT, connected, everywhere, printed
 from taskq.cli.output import Format, Table, batches, note, print_documents
 from taskq.cli.queueof import queue_of
 from taskq.cli.selection import Selection, by_names, filtered, named, selected
+
+T = TypeVar("T")
 
 SORTS: dict[str, Callable[[Object, float], Any]] = {
     "name": lambda task, _: name_of(task),
@@ -77,7 +81,8 @@ def command(
 ) -> None:
     """List Tasks, by any filter.
 
-    A page of the list is in memory at a time, however long it is; --sort-by and jsonpath need all of it.
+    A page of the list is in memory at a time, however long it is; --sort-by keeps its lines, and jsonpath all
+    of it.
     """
     now = api.clock.now()
     if watch and not form.is_table:
@@ -86,53 +91,38 @@ def command(
         raise CliError("give names or filters, not both; --text finds a Task by a part of its name")
     namespace = None if all_namespaces else api.namespace
     found: Iterable[Object] = by_names(api, names) if names else selected(api, selection, namespace, now)
-    if sort_by:
-        found = _sorted(found, sort_by, now)
-    if limit is not None:
-        found = _first(found, limit)
-    if form.is_table:
-        count = _print_table(api, found, form, selection, namespace, now, watch=watch)
-    else:
-        count = print_documents(TASK, found, form, single=len(names) == 1)
-    if not count and form.is_table and not watch:
-        note(f"No Tasks found in {namespace} namespace." if namespace else "No Tasks found.")
-
-
-def _sorted(found: Iterable[Object], sort_by: str, now: float) -> list[Object]:
-    key = sort_by.removeprefix("-")
-    if key not in SORTS:
-        raise CliError(f"unknown key {key!r}; --sort-by takes {', '.join(SORTS)}")
-    return sorted(found, key=lambda task: SORTS[key](task, now), reverse=sort_by.startswith("-"))
-
-
-def _first(found: Iterable[Object], limit: int) -> Iterator[Object]:
-    return (task for _, task in zip(range(limit), found, strict=False))
-
-
-def _print_table(
-    api: Api,
-    found: Iterable[Object],
-    form: Format,
-    selection: Selection,
-    namespace: str | None,
-    now: float,
-    *,
-    watch: bool,
-) -> int:
+    if watch and (sort_by or limit is not None):
+        raise CliError("--watch prints what changes as it comes: leave --sort-by and --limit out")
     table = Table(
         task_columns(now, queue_of(api), namespaced=namespace is None), wide=form.name == "wide", headers=form.headers
     )
     if watch:
         _watch(api, table, selection, namespace)
-        return 0
+    rows: Iterable[tuple[str, ...]]
+    if not form.is_table:
+        ordered = _sorted(found, lambda task: task, sort_by, now) if sort_by else found
+        print_documents(TASK, islice(ordered, limit), form, single=len(names) == 1)
+        return
+    rows = _sorted(found, table.row, sort_by, now) if sort_by else map(table.row, found)
     count = 0
-    for batch in batches(found):
-        table.print(table.row(task) for task in batch)
+    for batch in batches(islice(rows, limit)):
+        table.print(batch)
         count += len(batch)
-    return count
+    if not count:
+        note(f"No Tasks found in {namespace} namespace." if namespace else "No Tasks found.")
 
 
-def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) -> None:
+def _sorted(found: Iterable[Object], kept: Callable[[Object], T], sort_by: str, now: float) -> list[T]:
+    """What is `kept` of each Task, in the order asked for: of a table only its cells, a tenth of the document."""
+    key = sort_by.removeprefix("-")
+    if key not in SORTS:
+        raise CliError(f"unknown key {key!r}; --sort-by takes {', '.join(SORTS)}")
+    pairs = [(SORTS[key](task, now), kept(task)) for task in found]
+    pairs.sort(key=lambda pair: pair[0], reverse=sort_by.startswith("-"))
+    return [one for _, one in pairs]
+
+
+def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) -> NoReturn:
     """What is there, then what changes, for ever; a watch that the server ends goes on where it was."""
     clock = api.clock
     version, shown = "", set()
@@ -141,6 +131,7 @@ def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) 
         tasks_now = [task for task in page.items if selection.holds(task, clock.now(), queue_of(api))]
         shown |= {task["metadata"]["uid"] for task in tasks_now}
         table.print(table.row(task) for task in tasks_now)
+        sys.stdout.flush()
     while True:
         try:
             for kind, task in api.watch(TASK, namespace, version, labels=selection.labels):
@@ -153,6 +144,7 @@ def _watch(api: Api, table: Table, selection: Selection, namespace: str | None) 
                 ):  # one that leaves the selection is shown a last time
                     table.columns = task_columns(now, queue_of(api), namespaced=namespace is None)
                     table.print([table.row(task)])
+                    sys.stdout.flush()
                     (shown.add if selection.holds(task, now, queue_of(api)) and kind != "DELETED" else shown.discard)(
                         uid
                     )
