@@ -154,7 +154,7 @@ def test_run_checks_parameters_before_there_is_a_task(taskq: CommandLine, desk: 
     desk.create("TaskTemplate", "import", {"parameters": parameters, "jobTemplate": job_template()})
     assert taskq("templates").column("PARAMETERS") == ["region*,rows,token"]
     said = taskq("run", "import", "-p", "rows=1000", "-p", "regon=emea", code=1).err
-    assert "region is missing; it must be one of emea, apac" in said
+    assert "missing; it must be one of emea, apac" in said
     assert "did you mean region?" in said
     assert "spec.parameters[rows]: must be a whole number and at most 100" in said
     said = taskq("run", "import", "-p", "region=emea", "-p", "token=hunter2", code=1).err
@@ -168,6 +168,16 @@ def test_run_checks_parameters_before_there_is_a_task(taskq: CommandLine, desk: 
     assert "Parameters:\n  region = emea\n  token from secret keys/token\n" in shown
     assert "hunter2" not in shown
     assert "write it as secret/NAME/KEY" in taskq("run", "import", "--param-from", "token=keys", code=1).err
+
+
+def test_run_takes_the_result_of_another_task(taskq: CommandLine, desk: Desk) -> None:
+    """And waits for it; --after waits without taking anything."""
+    desk.create("TaskTemplate", "sum", {"parameters": [{"name": "rows"}], "jobTemplate": job_template()})
+    desk.task("count", {"message": "42"})
+    taskq("run", "sum", "--name", "two", "--param-from", "rows=task/count", "--wait")
+    assert desk.get("two")["spec"]["dependsOn"][0]["name"] == "count"
+    taskq("create", "--image", "x", "--name", "three", "--after", "two", "--wait")
+    assert "Waits for:     two" in taskq("describe", "three").out
 
 
 def test_describe_hides_what_a_template_calls_sensitive(taskq: CommandLine, desk: Desk) -> None:

@@ -36,6 +36,7 @@ class Wish(NamedTuple):
     labels: dict[str, str]
     annotations: dict[str, str]
     suspend: bool
+    after: tuple[str, ...]
 
     def spec(self, now: float) -> Object:
         """The fields of spec that they make, without the Job."""
@@ -59,6 +60,8 @@ class Wish(NamedTuple):
             spec["retryPolicy"] = {"maxAttempts": self.max_attempts}
         if self.suspend:
             spec["suspend"] = True
+        if self.after:
+            spec["dependsOn"] = [{"name": name} for name in self.after]
         return spec
 
 
@@ -99,9 +102,12 @@ def _wish(
     labels: tuple[str, ...],
     annotations: tuple[str, ...],
     suspend: bool,
+    after: tuple[str, ...],
 ) -> Wish:
     said = pairs(labels, "--label"), pairs(annotations, "--annotation")
-    return Wish(name, queue, priority, at, delay, deadline, hard_timeout, soft_timeout, max_attempts, *said, suspend)
+    return Wish(
+        name, queue, priority, at, delay, deadline, hard_timeout, soft_timeout, max_attempts, *said, suspend, after
+    )
 
 
 wished = bundle(
@@ -121,6 +127,7 @@ wished = bundle(
     option("--label", "labels", multiple=True, metavar="K=V", help="Label of the Task; again for more."),
     option("--annotation", "annotations", multiple=True, metavar="K=V", help="Annotation of the Task; again for more."),
     option("--suspend", is_flag=True, help="Hold it until `resume`."),
+    option("--after", multiple=True, metavar="TASK", help="Not before this Task has Succeeded; again for more."),
 )
 """Gives a command `wish: Wish`."""
 

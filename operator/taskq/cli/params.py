@@ -39,6 +39,12 @@ parameterised = bundle(
 """Gives a command `parameters: list[Object]`, as they stand in a Task."""
 
 
+def results_of(parameters: list[Object]) -> list[str]:
+    """The Tasks whose results are asked for: they have to end first."""
+    sources = [one.get("valueFrom", {}).get("taskResult") for one in parameters]
+    return [source["name"] for source in sources if source]
+
+
 def check_parameters(template: Object, given: list[Object]) -> None:
     """A CliError that names every fault, before there is a Task that could only fail; no value is repeated."""
     import msgspec

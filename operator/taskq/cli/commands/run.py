@@ -13,7 +13,7 @@ from taskq.cli.kinds import TEMPLATE, Object
 from taskq.cli.newtask import Patience, Wish, manifest, patient, submit, wished
 from taskq.cli.options import connected, dry_run, printed
 from taskq.cli.output import Format
-from taskq.cli.params import check_parameters, parameterised
+from taskq.cli.params import check_parameters, parameterised, results_of
 
 
 @click.command(
@@ -50,6 +50,7 @@ def command(
     spec: Object = {"templateRef": {"name": template}}
     if parameters:
         spec["parameters"] = parameters
+        wish = wish._replace(after=tuple(dict.fromkeys((*wish.after, *results_of(parameters)))))
     if dry_run != "client":
         found = api.find(TEMPLATE, api.namespace, template)
         if found is None:
