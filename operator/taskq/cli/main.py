@@ -68,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"error: {error}", error.code)
     except TaskQError as error:  # the domain's: a Schedule's field that can't be followed
         return _fail(f"error: {error}")
+    except ModuleNotFoundError as error:
+        if error.name != "kubernetes":
+            raise
+        return _fail("error: the official client is not installed: `pip install 'taskq-operator[cli]'` adds it")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,13 @@ def test_a_mistake_is_one_line(capsys, args, words):
 def test_the_reference_page_is_current():
     """`make generate` writes it."""
     assert (REPO / "docs" / "reference" / "cli.md").read_text(encoding="utf-8") == reference()
+
+
+def test_without_its_extra_it_says_what_to_install(tmp_path):
+    """The scripts come with the operator's package, the official client only with the extra."""
+    code = "import sys; sys.modules['kubernetes'] = None; from taskq.cli.main import main; sys.exit(main(['list']))"
+    (tmp_path / "config").write_text("{}")
+    own = {**os.environ, "KUBECONFIG": str(tmp_path / "config")}
+    done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "taskq-operator[cli]" in done.stderr
