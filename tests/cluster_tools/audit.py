@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ def starts(events: Iterable[Event]) -> list[Start]:
     for event in (*created, *shown):
         meta = event["responseObject"]["metadata"]
         owner = next((o for o in meta.get("ownerReferences", ()) if o["kind"] == "Task"), None)
-        if owner is None or meta["uid"] in found:
+        if owner is None or meta["uid"] in found or "resourceVersion" not in meta:  # a dry run stores nothing
             continue
         labels = meta["labels"]
         found[meta["uid"]] = Start(
@@ -154,8 +154,17 @@ def lost_tasks(
     return complaints
 
 
-def overruns(events: Iterable[Event], caps: Mapping[QueueName, int]) -> list[str]:
-    """Starts that found their queue full."""
+def queue_of(start: Start) -> QueueName:
+    """The queue that a Job counts for."""
+    return start.namespace, start.queue
+
+
+def overruns(
+    events: Iterable[Event],
+    caps: Mapping[QueueName, int],
+    group: Callable[[Start], QueueName | None] = queue_of,
+) -> list[str]:
+    """Starts that found their queue full, or whatever else ``group`` says that is bounded; None is not."""
     log = list(events)
     changes: list[tuple[float, int, Start]] = []  # at the same moment a slot is freed before one is taken
     freed = _freed(log)
@@ -166,7 +175,9 @@ def overruns(events: Iterable[Event], caps: Mapping[QueueName, int]) -> list[str
     running: dict[QueueName, set[str]] = defaultdict(set)
     complaints = []
     for moment, kind, start in sorted(changes, key=lambda change: change[:2]):
-        queue = (start.namespace, start.queue)
+        queue = group(start)
+        if queue is None:
+            continue
         if kind == 0:
             running[queue].discard(start.job)
             continue
