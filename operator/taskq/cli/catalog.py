@@ -45,4 +45,5 @@ CATALOG: dict[str, Entry] = {
     "open": Entry("states:open_", "Let TaskQueues start their Tasks again", DO),
     "purge": Entry("purge:command", "Empty TaskQueues: cancel all that waits in them", DO),
     "schedule": Entry("schedule:group", "Steer Schedules: run now, suspend, resume, backfill, preview", DO),
+    "lint": Entry("lint:command", "Check manifests without a cluster", WRITE),
 }
