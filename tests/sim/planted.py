@@ -137,6 +137,21 @@ def who_has_started_can_lose_its_key() -> None:
     Deduplication.__init__ = init  # type: ignore[method-assign]
 
 
+def accounts_are_not_counted() -> None:
+    """A label that bounds how many run at once is looked at and not counted by."""
+    from taskq.domain.ordering import PendingOrder
+
+    PendingOrder.is_blocked = lambda self, uid: uid in self._held  # type: ignore[method-assign]
+
+
+def siblings_do_not_share() -> None:
+    """A child queue has all of its parent's room beside its parent."""
+    from taskq.domain.queues import Queues
+
+    Queues._family = lambda self, root: iter((root,))  # type: ignore[method-assign,assignment]
+    Queues._root = lambda self, state: state  # type: ignore[method-assign,assignment]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -149,5 +164,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         no_answer_means_no,
         what_is_waited_for_need_not_end,
         who_has_started_can_lose_its_key,
+        accounts_are_not_counted,
+        siblings_do_not_share,
     )
 }

@@ -23,6 +23,8 @@ from taskq.resources.task import TaskStatus
 ENDS = ("Succeeded", "Failed", "Cancelled", "Expired")
 JOB_NAME = "batch.kubernetes.io/job-name"
 QUEUE, ATTEMPT = "taskq.dev/queue", "taskq.dev/attempt"
+FAMILY = ("fast", "night")
+"""A queue and its child."""
 
 
 JUST_NOW_SECONDS = 2.0
@@ -48,6 +50,7 @@ class Judge(Referee):
         self._jobs: dict[str, tuple[str, int]] = {}
         self._pods: dict[str, dict[str, Object]] = defaultdict(dict)
         self._caps: dict[Key, list[tuple[float, int]]] = defaultdict(list)
+        self._there_since: dict[Key, float] = {}
         self._beyond: set[str] = set()
         """Uids of Jobs that a thawed leader had in flight."""
         server.referees.append(self)
@@ -76,12 +79,15 @@ class Judge(Referee):
         if not call.thawed:
             self._dependencies(key, attempt)
             self._alone(key, job)
+            self._one_of_its_account(key, job)
         self.made[attempt].append(job.uid)
         self._jobs[job.uid] = attempt
         if call.thawed:
             self.tallies["created by a thawed leader"] += 1
             self._beyond.add(job.uid)
         self._cap(Key(key.namespace, meta["labels"][QUEUE]), call)
+        if not call.thawed and meta["labels"][QUEUE] in FAMILY:
+            self._room_of_the_family(key)
 
     def _one_job(self, key: Key, job: Kept, attempt: tuple[str, int], call: Call) -> None:
         """Rule 1."""
@@ -137,6 +143,27 @@ class Judge(Referee):
                 raise Broken(f"Job {key} made while {other}, which has the same deduplication key, lives")
         self.tallies["started alone of its key"] += 1
 
+    def _one_of_its_account(self, key: Key, made: Kept) -> None:
+        """Of the Jobs of one value of the queue's concurrencyLabelKey, one lives."""
+        account = _account(made)
+        if account is None:
+            return
+        for other, kept in self._server.every("jobs", key.namespace):
+            mine = kept.uid == made.uid or kept.uid in self._beyond
+            if not mine and _account(kept) == account and self.lives(kept):
+                raise Broken(f"Job {key} made while {other}, which has the same concurrency key, lives")
+        self.tallies["started alone of its account"] += 1
+
+    def _room_of_the_family(self, job: Key) -> None:
+        """A child and its parent keep the parent's cap together, as long as the child has an object that is known."""
+        parent, child = (Key(job.namespace, name) for name in FAMILY)
+        if self._server.loop.time() - self._there_since.get(child, self._server.loop.time()) <= self._slack:
+            return
+        holding = {uid for queue in (parent, child) for uid, _ in self._holding(queue)} - self._beyond
+        if len(holding) > self._allowed(parent):
+            raise Broken(f"rule 3: {parent} and {child} have {len(holding)} Jobs, the cap is {self._allowed(parent)}")
+        self.tallies["a family's room looked at"] += 1
+
     def _cap(self, queue: Key, call: Call) -> None:
         """Rule 3."""
         holding = self._holding(queue)
@@ -191,6 +218,10 @@ class Judge(Referee):
             cap = 10 if change.key.name == "default" else 0
         else:
             cap = spec.get("maxConcurrency", 10) if spec.get("state", "Open") in ("Open", "Draining") else 0
+        if change.new is None:
+            self._there_since.pop(change.key, None)
+        else:
+            self._there_since.setdefault(change.key, self._server.loop.time())
         caps = self._caps[change.key]
         if not caps or caps[-1][1] != cap:
             caps.append((self._server.loop.time(), cap))
@@ -305,6 +336,8 @@ class Judge(Referee):
         started: set[str] = set()
         for launch in launches:
             rules = rules_of(launch.queue)
+            if rules.fair_share_label_key or rules.concurrency_label_key:  # its turns are another order
+                continue
             chosen = stores.tasks.get(launch.task, launch.uid)
             mine = _place(chosen, rules)
             for task in stores.tasks:
@@ -348,6 +381,12 @@ def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
 def _group(job: Kept) -> tuple[str, str] | None:
     meta = job.document["metadata"]
     key = (meta.get("annotations") or {}).get("taskq.dev/deduplication-key")
+    return (meta["labels"][QUEUE], key) if key else None
+
+
+def _account(job: Kept) -> tuple[str, str] | None:
+    meta = job.document["metadata"]
+    key = (meta.get("annotations") or {}).get("taskq.dev/concurrency-key")
     return (meta["labels"][QUEUE], key) if key else None
 
 

@@ -37,6 +37,8 @@ SEEN = {
     "Task cleaned up after its ttl",
     "started after its dependencies",
     "started alone of its key",
+    "started alone of its account",
+    "a family's room looked at",
 }
 """What must have been judged, so that the rules were not kept by having nothing to do."""
 

@@ -17,6 +17,13 @@ from taskq.domain.model import Key
 
 NAMESPACE = "shop"
 QUEUES = ("default", "fast", "night")
+SHARING: Object = {
+    "parent": {"name": QUEUES[1]},
+    "concurrencyLabelKey": "account",
+    "maxConcurrencyPerKey": 1,
+    "fairShareLabelKey": "tenant",
+}
+"""What the last queue always says: the room is its parent's, one Task of an account runs, and tenants take turns."""
 TEMPLATES = ("build", "report")
 
 Found = tuple[Key, Kept]
@@ -152,7 +159,8 @@ class World:
             spec["jobTemplate"] = _job_template("" if bad else "ok")
             if "timeouts" not in spec and dice.chance(0.05):
                 spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] = dice.random.randint(2, 10)
-        document = {"metadata": {"name": name or f"task-{self._names}"}, "spec": spec}
+        labels = {"account": dice.random.choice("ab"), "tenant": dice.random.choice("xyz")} if dice.chance(0.7) else {}
+        document = {"metadata": {"name": name or f"task-{self._names}", "labels": labels}, "spec": spec}
         try:
             self._server.create("tasks", NAMESPACE, document, "user")
         except Refused:
@@ -282,6 +290,8 @@ class World:
         spec: Object = {"maxConcurrency": self._dice.random.randint(1, 4)}
         if name == QUEUES[0]:
             spec["alerts"] = {"stuckSeconds": 8}
+        if name == QUEUES[2]:
+            spec |= SHARING
         self._server.create("taskqueues", NAMESPACE, {"metadata": {"name": name}, "spec": spec}, "user")
 
     def _rule(self, **spec: Any) -> bool:
