@@ -46,4 +46,5 @@ CATALOG: dict[str, Entry] = {
     "purge": Entry("purge:command", "Empty TaskQueues: cancel all that waits in them", DO),
     "schedule": Entry("schedule:group", "Steer Schedules: run now, suspend, resume, backfill, preview", DO),
     "lint": Entry("lint:command", "Check manifests without a cluster", WRITE),
+    "convert": Entry("convert:command", "Convert a CronJob, a crontab or a Celery beat schedule into Schedules", WRITE),
 }

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from taskq.cli import celrules, schemas, semantics
 from taskq.cli.errors import CliError
-from taskq.cli.kinds import OURS, TEMPLATE
-from taskq.cli.manifests import Document, Fault, Unreadable, read
+from taskq.cli.kinds import OURS, TEMPLATE, Object
+from taskq.cli.manifests import Document, Fault, Path, Unreadable, read
 from taskq.resources.common import API_VERSION, GROUP
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -28,11 +28,13 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         """`FILE:LINE: Kind/name: field: what is wrong`, as editors read it."""
-        field = ""
-        for part in self.fault.path:
-            field += f"[{part}]" if isinstance(part, int) else f".{part}"
-        parts = (f"{self.file}:{self.line}", self.subject, field.removeprefix("."), self.fault.message)
+        parts = (f"{self.file}:{self.line}", self.subject, path_text(self.fault.path), self.fault.message)
         return ": ".join(part for part in parts if part)
+
+
+def path_text(path: Path) -> str:
+    """`spec.schedules[0]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 class Summary(NamedTuple):
@@ -91,6 +93,11 @@ def lint(names: Iterable[str]) -> Summary:
         )
     findings.sort(key=lambda one: (files.index(one.file), one.line))
     return Summary(len(files), len(read_in) - others, others, findings)
+
+
+def faults_of(value: Object) -> list[Fault]:
+    """What is wrong with one object by itself."""
+    return list(_faults(Document(value, {}), {}))
 
 
 def is_foreign(document: Document) -> bool:
