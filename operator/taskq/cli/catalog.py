@@ -47,4 +47,5 @@ CATALOG: dict[str, Entry] = {
     "schedule": Entry("schedule:group", "Steer Schedules: run now, suspend, resume, backfill, preview", DO),
     "lint": Entry("lint:command", "Check manifests without a cluster", WRITE),
     "convert": Entry("convert:command", "Convert a CronJob, a crontab or a Celery beat schedule into Schedules", WRITE),
+    "explain": Entry("explain:command", "Explain a field: its type, limits, default and rules", WRITE),
 }

@@ -320,18 +320,18 @@ def render_docs() -> str:
 
 def _row(path: str, schema: Schema) -> str:
     text = schema.get("description", "").replace("|", "\\|")
-    return f"| `{path}` | {_type_of(schema)} | {text} |"
+    return f"| `{path}` | {type_of(schema)} | {text} |"
 
 
-def _type_of(schema: Schema) -> str:
+def type_of(schema: Schema) -> str:
     """Say type, limits and default in a few words."""
     words = [str(schema["type"])]
     if "enum" in schema:
         words = [" \\| ".join(f"`{value}`" for value in schema["enum"])]
     if schema["type"] == "array":
-        words = [f"list of {_type_of(schema['items'])}, at most {schema['maxItems']}"]
+        words = [f"list of {type_of(schema['items'])}, at most {schema['maxItems']}"]
     if "additionalProperties" in schema:
-        words = [f"map of {_type_of(schema['additionalProperties'])}, at most {schema['maxProperties']}"]
+        words = [f"map of {type_of(schema['additionalProperties'])}, at most {schema['maxProperties']}"]
     if schema.get("format") == "date-time":
         words = ["time"]
     elif "maxLength" in schema:
