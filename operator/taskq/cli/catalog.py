@@ -45,6 +45,7 @@ CATALOG: dict[str, Entry] = {
     "open": Entry("states:open_", "Let TaskQueues start their Tasks again", DO),
     "purge": Entry("purge:command", "Empty TaskQueues: cancel all that waits in them", DO),
     "schedule": Entry("schedule:group", "Steer Schedules: run now, suspend, resume, backfill, preview", DO),
+    "init": Entry("init:command", "Write a TaskQueue, a TaskTemplate and a Schedule to begin with", WRITE),
     "lint": Entry("lint:command", "Check manifests without a cluster", WRITE),
     "convert": Entry("convert:command", "Convert a CronJob, a crontab or a Celery beat schedule into Schedules", WRITE),
     "explain": Entry("explain:command", "Explain a field: its type, limits, default and rules", WRITE),
