@@ -36,6 +36,10 @@ class Watched(Protocol):
         """Objects that could not be read."""
 
 
+RESTART_REASONS = ("ended", "expired", "fault", "refused", "not_sent", "broken", "list_expired", "list_failed")
+"""As the informers say them; all are there from the start, since the increase of a series that is not there is none."""
+
+
 class DispatcherFacts(NamedTuple):
     """How the dispatcher of a leader stands at the moment of a scrape."""
 
@@ -171,11 +175,9 @@ class _Counts(NamedTuple):
 
     @classmethod
     def empty(cls) -> _Counts:
-        return cls(collections.Counter(), collections.Counter(), 0)
+        return cls(collections.Counter(), collections.Counter(dict.fromkeys(RESTART_REASONS, 0)), 0)
 
     def plus(self, informer: Watched) -> _Counts:
-        return _Counts(
-            self.events + collections.Counter(informer.events),
-            self.restarts + collections.Counter(informer.restarts),
-            self.poisoned + informer.poisoned,
-        )
+        self.events.update(informer.events)
+        self.restarts.update(informer.restarts)
+        return self._replace(poisoned=self.poisoned + informer.poisoned)
