@@ -49,4 +49,5 @@ CATALOG: dict[str, Entry] = {
     "lint": Entry("lint:command", "Check manifests without a cluster", WRITE),
     "convert": Entry("convert:command", "Convert a CronJob, a crontab or a Celery beat schedule into Schedules", WRITE),
     "explain": Entry("explain:command", "Explain a field: its type, limits, default and rules", WRITE),
+    "completion": Entry("completion:command", "Print the completion script of a shell for `taskq`", WRITE),
 }

@@ -9,6 +9,7 @@ import click
 
 from taskq.cli.api import Api
 from taskq.cli.bulk import Wanted
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.framework import bundle, option
 from taskq.cli.kinds import Kind, Object, name_of
@@ -42,8 +43,9 @@ def bulk_options(function: F) -> F:
     return wanted_options(asking(dry_run(connected(function))))
 
 
-some_names = click.argument("names", nargs=-1, required=True, metavar="NAME...")
-"""Gives a command `names: tuple[str, ...]`, at least one."""
+def some_names(kind: Kind) -> Callable[[F], F]:
+    """Gives a command `names: tuple[str, ...]`, at least one, of a kind."""
+    return click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=existing(kind))
 
 
 def change_each(

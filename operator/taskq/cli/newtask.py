@@ -9,9 +9,10 @@ import click
 
 from taskq.cli import tasks
 from taskq.cli.api import Api
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import CliError
 from taskq.cli.framework import bundle, option
-from taskq.cli.kinds import TASK, Object, name_of
+from taskq.cli.kinds import QUEUE, TASK, Object, name_of
 from taskq.cli.options import DURATION
 from taskq.cli.output import Format, note, print_documents, say
 from taskq.cli.text import moment, one_line, stamp, whole_seconds
@@ -114,7 +115,14 @@ wished = bundle(
     "wish",
     _wish,
     option("--name", default="", metavar="NAME", help="Name of the Task; made up when not given."),
-    option("-q", "--queue", default="", metavar="NAME", help="TaskQueue; else the TaskTemplate's, or «default»."),
+    option(
+        "-q",
+        "--queue",
+        default="",
+        metavar="NAME",
+        shell_complete=existing(QUEUE),
+        help="TaskQueue; else the TaskTemplate's, or «default».",
+    ),
     option("--priority", default="", metavar="NUMBER|LEVEL", help="A number, or one of the queue's priorityLevels."),
     option(
         "--at", default="", metavar="TIME", help="Not before this: RFC 3339, '2026-03-01 14:00' or 14:00, your zone."

@@ -14,9 +14,10 @@ import click
 
 from taskq.cli import tasks
 from taskq.cli.api import Api
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import CliError
 from taskq.cli.framework import bundle, option
-from taskq.cli.kinds import TASK, Object, name_of
+from taskq.cli.kinds import QUEUE, SCHEDULE, TASK, Object, name_of
 from taskq.cli.options import DURATION
 from taskq.cli.queueof import queue_of
 from taskq.cli.text import parsed
@@ -153,7 +154,16 @@ def _selection(
 filtered = bundle(
     "selection",
     _selection,
-    option("-q", "--queue", "queues", multiple=True, metavar="NAME", section=FILTERS, help="Of this TaskQueue."),
+    option(
+        "-q",
+        "--queue",
+        "queues",
+        multiple=True,
+        metavar="NAME",
+        section=FILTERS,
+        shell_complete=existing(QUEUE),
+        help="Of this TaskQueue.",
+    ),
     option(
         "--phase",
         "phases",
@@ -163,7 +173,15 @@ filtered = bundle(
         help=f"In this phase ({', '.join(Phase)}), or in several: {', '.join(GROUPS)}.",
     ),
     option("-t", "--type", "types", multiple=True, metavar="NAME", section=FILTERS, help="Of this TaskTemplate."),
-    option("--schedule", "schedules", multiple=True, metavar="NAME", section=FILTERS, help="Made by this Schedule."),
+    option(
+        "--schedule",
+        "schedules",
+        multiple=True,
+        metavar="NAME",
+        section=FILTERS,
+        shell_complete=existing(SCHEDULE),
+        help="Made by this Schedule.",
+    ),
     option("-l", "--selector", "labels", default="", metavar="SELECTOR", section=FILTERS, help="With these labels."),
     option("--newer", type=DURATION, metavar="TIME", section=FILTERS, help="Created at most so long ago, such as 1h."),
     option("--older", type=DURATION, metavar="TIME", section=FILTERS, help="Created at least so long ago, such as 2d."),
@@ -178,7 +196,7 @@ filtered = bundle(
 )
 """Gives a command `selection: Selection`."""
 
-named = click.argument("names", nargs=-1, metavar="[NAME]...")
+named = click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=existing(TASK))
 """Gives a command `names: tuple[str, ...]`."""
 
 

@@ -26,7 +26,7 @@ SOURCES = ("auto", "cronjob", "crontab", "celery")
         "convert celeryconfig.py | kubectl apply --dry-run=server -f -",
     ],
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", type=click.Path(), metavar="FILE")
 @option("--from", "source", type=click.Choice(SOURCES), default="auto", help="What the file is; found out by default.")
 @option("--zone", default="", metavar="ZONE", help="IANA time zone of the Schedules; the file's own, or Etc/UTC.")
 @option("-q", "--queue", default="", metavar="NAME", help="TaskQueue of the Tasks.")

@@ -9,10 +9,11 @@ import click
 
 from taskq.cli import tasks, why
 from taskq.cli.api import Api
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.events import events_of
 from taskq.cli.framework import Command
-from taskq.cli.kinds import TEMPLATE, Object, name_of, namespace_of
+from taskq.cli.kinds import TASK, TEMPLATE, Object, name_of, namespace_of
 from taskq.cli.options import connected
 from taskq.cli.output import Column, Table, coloured, phase_colour
 from taskq.cli.queueof import queue_of
@@ -26,7 +27,7 @@ LABEL_WIDTH = 14
 
 
 @click.command("describe", cls=Command, examples=["describe nightly-1700000000", "describe a b"])
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=existing(TASK))
 @answered
 @connected
 def command(api: Api, names: tuple[str, ...], api_url: str) -> None:

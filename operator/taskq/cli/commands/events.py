@@ -7,6 +7,7 @@ import sys
 import click
 
 from taskq.cli.api import Api
+from taskq.cli.completing import names as existing
 from taskq.cli.events import Event, event, events_of, in_order
 from taskq.cli.framework import Command, option
 from taskq.cli.kinds import EVENT, TASK
@@ -23,7 +24,7 @@ ABOUT_OURS = f"involvedObject.apiVersion={API_VERSION}"
     cls=Command,
     examples=["events", "events nightly-1700000000", "events -A --warnings --newer 1h", "events -w"],
 )
-@click.argument("task", required=False, metavar="[TASK]")
+@click.argument("task", required=False, metavar="[TASK]", shell_complete=existing(TASK))
 @option("--warnings", is_flag=True, section="Filters", help="Warnings only.")
 @option("--newer", type=DURATION, metavar="TIME", section="Filters", help="Of the last so long, such as 1h.")
 @option("-w", "--watch", is_flag=True, section=OUTPUT, help="Go on with those that come.")

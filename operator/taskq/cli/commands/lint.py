@@ -11,7 +11,7 @@ from taskq.cli.text import plural
 
 
 @click.command("lint", cls=Command, examples=["lint tasks.yaml", "lint manifests/", "lint - < tasks.yaml"])
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 def command(files: tuple[str, ...]) -> None:
     """Check manifests without a cluster.
 

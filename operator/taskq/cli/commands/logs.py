@@ -8,6 +8,7 @@ import click
 
 from taskq.cli import tasks
 from taskq.cli.api import Api
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.framework import Command, option
 from taskq.cli.kinds import TASK, Object
@@ -25,7 +26,7 @@ from taskq.cli.podlogs import How, attempt_of, ending, follow_task, no_pod_yet, 
         "logs train-7f2k9 --all-attempts",
     ],
 )
-@click.argument("name", metavar="TASK")
+@click.argument("name", metavar="TASK", shell_complete=existing(TASK))
 @option("-f", "--follow", is_flag=True, help="Go on until the Task has ended, over all attempts that come.")
 @option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of this attempt; the latest one by default.")
 @option("--previous", is_flag=True, help="Of the attempt before the latest one.")

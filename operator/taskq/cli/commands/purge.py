@@ -17,7 +17,7 @@ from taskq.resources.common import CANCEL_ALL_ANNOTATION, PURGE_ANNOTATION
 
 
 @click.command("purge", cls=Command, examples=["purge reports", "purge reports --running --yes"])
-@some_names
+@some_names(QUEUE)
 @option("--running", is_flag=True, help="Cancel what runs, too.")
 @asking
 @dry_run

@@ -6,6 +6,7 @@ import click
 
 from taskq.cli.api import Api
 from taskq.cli.columns import queue_columns
+from taskq.cli.completing import names as existing
 from taskq.cli.framework import Command
 from taskq.cli.kinds import QUEUE
 from taskq.cli.listing import list_kind
@@ -14,7 +15,7 @@ from taskq.cli.output import Format
 
 
 @click.command("queues", cls=Command, examples=["queues", "queues -A -o wide", "queues reports -o yaml"])
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=existing(QUEUE))
 @printed
 @everywhere
 @connected

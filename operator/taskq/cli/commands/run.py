@@ -7,6 +7,7 @@ import sys
 import click
 
 from taskq.cli.api import Api
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import CliError
 from taskq.cli.framework import Command
 from taskq.cli.kinds import TEMPLATE, Object
@@ -26,7 +27,7 @@ from taskq.cli.params import check_parameters, parameterised, results_of
         "run import -p url=https://example.com/data.csv --param-from token=secret/importer/token --follow",
     ],
 )
-@click.argument("template")
+@click.argument("template", shell_complete=existing(TEMPLATE))
 @parameterised
 @wished
 @patient

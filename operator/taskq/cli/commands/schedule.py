@@ -9,6 +9,7 @@ import click
 
 from taskq.cli.api import Api
 from taskq.cli.changing import change_each, some_names
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import CliError
 from taskq.cli.framework import Command, option
 from taskq.cli.kinds import SCHEDULE, TASK, Object, name_of
@@ -34,7 +35,7 @@ def group() -> None:
 @group.command(
     "run-now", cls=Command, examples=["schedule run-now nightly-report", "schedule run-now nightly-report --follow"]
 )
-@click.argument("name")
+@click.argument("name", shell_complete=existing(SCHEDULE))
 @patient
 @dry_run
 @connected
@@ -78,7 +79,7 @@ def _task_of(api: Api, schedule: Object, nonce: str) -> Object:
 
 
 @group.command("suspend", cls=Command, examples=["schedule suspend nightly-report"])
-@some_names
+@some_names(SCHEDULE)
 @dry_run
 @connected
 def suspend(api: Api, names: tuple[str, ...], dry_run: str) -> int:
@@ -90,7 +91,7 @@ def suspend(api: Api, names: tuple[str, ...], dry_run: str) -> int:
 
 
 @group.command("resume", cls=Command, examples=["schedule resume nightly-report"])
-@some_names
+@some_names(SCHEDULE)
 @dry_run
 @connected
 def resume(api: Api, names: tuple[str, ...], dry_run: str) -> int:
@@ -111,7 +112,7 @@ def resume(api: Api, names: tuple[str, ...], dry_run: str) -> int:
     cls=Command,
     examples=["schedule backfill nightly-report --from 2026-03-01T00:00:00Z --to 2026-03-08T00:00:00Z"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=existing(SCHEDULE))
 @option("--from", "begin", required=True, metavar="TIME", help="The first instant of the interval.")
 @option("--to", "end", default="", metavar="TIME", help="The instant before which it ends; now by default.")
 @asking

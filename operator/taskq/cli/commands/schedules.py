@@ -8,6 +8,7 @@ import click
 
 from taskq.cli.api import Api
 from taskq.cli.columns import schedule_columns
+from taskq.cli.completing import names as existing
 from taskq.cli.errors import CliError
 from taskq.cli.framework import Command, option
 from taskq.cli.kinds import SCHEDULE, Object, name_of, namespace_of
@@ -22,7 +23,7 @@ from taskq.errors import TaskQError
 @click.command(
     "schedules", cls=Command, examples=["schedules", "schedules -A -o wide", "schedules nightly-report --next 5"]
 )
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=existing(SCHEDULE))
 @option("--next", "number", type=click.IntRange(1, 1000), section=OUTPUT, help="List so many next runs of each.")
 @printed
 @everywhere

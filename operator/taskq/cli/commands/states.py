@@ -20,7 +20,7 @@ def _set(api: Api, names: tuple[str, ...], state: QueueState, done: str, dry: st
 
 
 @click.command("pause", cls=Command, examples=["pause reports", "pause reports imports"])
-@some_names
+@some_names(QUEUE)
 @dry_run
 @connected
 def pause(api: Api, names: tuple[str, ...], dry_run: str) -> int:
@@ -29,7 +29,7 @@ def pause(api: Api, names: tuple[str, ...], dry_run: str) -> int:
 
 
 @click.command("drain", cls=Command, examples=["drain reports", "drain reports --wait --timeout 1h"])
-@some_names
+@some_names(QUEUE)
 @option("--wait", is_flag=True, help="Wait until nothing of them is unfinished.")
 @option("--timeout", type=DURATION, metavar="TIME", help="Wait so long at most; exit code 1 then.")
 @dry_run
@@ -47,7 +47,7 @@ def drain(api: Api, names: tuple[str, ...], wait: bool, timeout: float | None, d
 
 
 @click.command("close", cls=Command, examples=["close reports"])
-@some_names
+@some_names(QUEUE)
 @dry_run
 @connected
 def close(api: Api, names: tuple[str, ...], dry_run: str) -> int:
@@ -56,7 +56,7 @@ def close(api: Api, names: tuple[str, ...], dry_run: str) -> int:
 
 
 @click.command("open", cls=Command, examples=["open reports"])
-@some_names
+@some_names(QUEUE)
 @dry_run
 @connected
 def open_(api: Api, names: tuple[str, ...], dry_run: str) -> int:

@@ -6,6 +6,7 @@ import click
 
 from taskq.cli.api import Api
 from taskq.cli.columns import template_columns
+from taskq.cli.completing import names as existing
 from taskq.cli.framework import Command
 from taskq.cli.kinds import TEMPLATE
 from taskq.cli.listing import list_kind
@@ -14,7 +15,7 @@ from taskq.cli.output import Format
 
 
 @click.command("templates", cls=Command, examples=["templates", "templates -o wide", "templates train-model -o yaml"])
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=existing(TEMPLATE))
 @printed
 @everywhere
 @connected
