@@ -121,6 +121,8 @@ class _Reader:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> Object:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key.start_mark)
             if key.value in seen:
                 self.lines[(*path, key.value)] = key.start_mark.line + 1
                 self.faults.append(Fault((*path, key.value), "is given twice"))

@@ -62,7 +62,11 @@ def _metadata(metadata: Any) -> Iterator[Fault]:
     for name in metadata.keys() - set(_METADATA):
         yield Fault((*here, name), f"is no field of metadata{near(name, _METADATA)}")
     for field in ("labels", "annotations"):
-        for key, value in (metadata.get(field) or {}).items():
+        pairs = metadata.get(field) or {}
+        if not isinstance(pairs, dict):
+            yield Fault((*here, field), f"must be an object, not {_shown(pairs)}")
+            continue
+        for key, value in pairs.items():
             if not isinstance(value, str):
                 yield Fault((*here, field, key), f"must be text: put {_shown(value)} into quotes")
     name = metadata.get("name")

@@ -111,6 +111,11 @@ def test_parameters_are_those_of_the_template_beside_it(tmp_path, given, words):
     ("text", "words"),
     [
         ("a: [", "1: no YAML: "),
+        ("? [a]\n: b\n", "1: no YAML: a key must be text"),
+        (
+            HEAD.format("TaskQueue").replace("one", "one\n  labels: [a]") + "  {}",
+            "5: TaskQueue/one: metadata.labels: mu",
+        ),
         ("- a\n", "1: is no object"),
         ("&a [*a]\n", "no YAML: an alias"),
         ("apiVersion: taskq.dev/v1alpha1\nkind: Tsk\n", "did you mean Task?"),
