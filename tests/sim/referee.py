@@ -78,8 +78,8 @@ class Judge(Referee):
         self._one_job(key, job, attempt, call)
         if not call.thawed:
             self._dependencies(key, attempt)
-            self._alone(key, job)
-            self._one_of_its_account(key, job)
+            self._alone(key, job, "taskq.dev/deduplication-key", "deduplication key", "started alone of its key")
+            self._alone(key, job, "taskq.dev/concurrency-key", "concurrency key", "started alone of its account")
         self.made[attempt].append(job.uid)
         self._jobs[job.uid] = attempt
         if call.thawed:
@@ -133,26 +133,16 @@ class Judge(Referee):
                 raise Broken(f"Job {key} made although {one['name']} ended as {outcome['phase']}")
         self.tallies["started after its dependencies"] += 1
 
-    def _alone(self, key: Key, made: Kept) -> None:
-        """Of the Jobs of one deduplication key, one lives."""
-        group = _group(made)
+    def _alone(self, key: Key, made: Kept, annotation: str, word: str, tally: str) -> None:
+        """Of the Jobs of one queue with the same value of an annotation, one lives."""
+        group = _group(made, annotation)
         if group is None:
             return
         for other, kept in self._server.every("jobs", key.namespace):
-            if kept.uid != made.uid and kept.uid not in self._beyond and _group(kept) == group and self.lives(kept):
-                raise Broken(f"Job {key} made while {other}, which has the same deduplication key, lives")
-        self.tallies["started alone of its key"] += 1
-
-    def _one_of_its_account(self, key: Key, made: Kept) -> None:
-        """Of the Jobs of one value of the queue's concurrencyLabelKey, one lives."""
-        account = _account(made)
-        if account is None:
-            return
-        for other, kept in self._server.every("jobs", key.namespace):
-            mine = kept.uid == made.uid or kept.uid in self._beyond
-            if not mine and _account(kept) == account and self.lives(kept):
-                raise Broken(f"Job {key} made while {other}, which has the same concurrency key, lives")
-        self.tallies["started alone of its account"] += 1
+            spared = kept.uid == made.uid or kept.uid in self._beyond
+            if not spared and _group(kept, annotation) == group and self.lives(kept):
+                raise Broken(f"Job {key} made while {other}, which has the same {word}, lives")
+        self.tallies[tally] += 1
 
     def _room_of_the_family(self, job: Key) -> None:
         """A child and its parent keep the parent's cap together, as long as the child has an object that is known."""
@@ -378,15 +368,9 @@ def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
     return rules.state == "Open"
 
 
-def _group(job: Kept) -> tuple[str, str] | None:
+def _group(job: Kept, annotation: str) -> tuple[str, str] | None:
     meta = job.document["metadata"]
-    key = (meta.get("annotations") or {}).get("taskq.dev/deduplication-key")
-    return (meta["labels"][QUEUE], key) if key else None
-
-
-def _account(job: Kept) -> tuple[str, str] | None:
-    meta = job.document["metadata"]
-    key = (meta.get("annotations") or {}).get("taskq.dev/concurrency-key")
+    key = (meta.get("annotations") or {}).get(annotation)
     return (meta["labels"][QUEUE], key) if key else None
 
 
