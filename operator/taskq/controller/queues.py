@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from taskq.clock import Clock
@@ -15,8 +16,8 @@ from taskq.controller.observer import Observer
 from taskq.domain import stuck
 from taskq.domain.board import Board
 from taskq.domain.decoding import decode_queue
-from taskq.domain.model import Queue, Task
-from taskq.domain.queue_status import queue_patch
+from taskq.domain.model import Key, Queue, Task
+from taskq.domain.queue_status import queue_patch, stops_accepting
 from taskq.domain.stuck_queue import QuietQueues
 from taskq.domain.tally import Tally
 from taskq.errors import RequestError
@@ -50,16 +51,21 @@ class QueueStatuses:
         self._may_write = may_write
         self._every = every_seconds
         self._tally = Tally()
+        self._stopping: dict[Key, float] = {}
+        """When the queues that are about to accept no more may say so, epoch seconds."""
 
     async def run(self) -> None:
         """Compare and write until cancelled."""
         while True:
             await self.write_all()
-            await asyncio.sleep(self._every)
+            now = self._clock.now()
+            await asyncio.sleep(min([self._every, *(at - now for at in self._stopping.values() if at > now)]))
 
     async def write_all(self) -> None:
         """Bring every status up to date; what can't be written now is left for the next time."""
-        for queue in list(self._queues):
+        queues = list(self._queues)
+        self._stopping = self._still_stopping(queues, self._clock.now())
+        for queue in queues:
             try:
                 await self._attend(queue)
             except RequestError as error:
@@ -73,15 +79,21 @@ class QueueStatuses:
 
     async def _attend(self, queue: Queue) -> None:
         state = self._board.queues.find(queue.metadata.key)
-        if state is None or not self._may_write():
+        now = self._clock.now()
+        if state is None or not self._may_write() or now < self._stopping.get(queue.metadata.key, now):
             return
         kept = self._retention.counts(queue.metadata.key)
         fault = self._board.queues.fault_of(state)
         totals = self._tally.totals(queue, kept) if self._retention.scanned else None
-        now = self._clock.now()
         why = self._quiet.judge(queue, state, now)
         patch = queue_patch(queue, state.counts(), kept, state.last_start, now, totals=totals, fault=fault, stuck=why)
         if not patch or not await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch):
             return
         if note := stuck.note(queue.condition(stuck.STUCK), why):
             self._observer.queue_told(queue, note)
+
+    def _still_stopping(self, queues: list[Queue], now: float) -> dict[Key, float]:
+        """Each at the beginning of the second after it was first seen; a clock that was set back begins anew."""
+        soon = math.floor(now) + 1
+        stopping = (queue.metadata.key for queue in queues if stops_accepting(queue))
+        return {key: min(self._stopping.get(key, soon), soon) for key in stopping}

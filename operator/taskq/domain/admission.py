@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from taskq.domain import policy
@@ -67,13 +68,17 @@ def may_start(rules: QueueSpec) -> bool:
 
 
 def draining_since(queue: Queue, now: float) -> float:
-    """When the queue stopped accepting; before that stands in its status, it is now."""
+    """When the queue stopped accepting; before that stands in its status, it is about to be."""
     accepting = queue.accepting_since
     if accepting and accepting.status == "False" and accepting.last_transition_time:
         return seconds(accepting.last_transition_time)
-    return now
+    return math.floor(now) + 1
 
 
 def accepted_before_draining(task: Task, queue: Queue, now: float) -> bool:
-    """Whether a Task belongs to the work that a draining queue still does, retries included."""
-    return task.metadata.created <= draining_since(queue, now)
+    """Whether a Task belongs to the work that a draining queue still does, retries included.
+
+    Accepting turns False at the beginning of a second (see ``queue_status.stops_accepting``), so a Task of that second
+    came after it.
+    """
+    return task.metadata.created < draining_since(queue, now)

@@ -9,7 +9,7 @@ from taskq.domain import cancelling
 from taskq.domain.admission import Fault
 from taskq.domain.model import Queue, QueueStatus, seconds, stamp
 from taskq.domain.queue_state import Counts
-from taskq.domain.reasons import Reason
+from taskq.domain.reasons import Reason, message
 from taskq.domain.status import State, conditions
 from taskq.domain.stuck import STUCK
 
@@ -45,7 +45,7 @@ def queue_patch(
     states: dict[str, State | None] = {
         "Ready": ("False", *fault) if fault else ("True", Reason.READY, "The operator serves this queue"),
         "Stalled": ("True", *fault) if fault else None,
-        "Accepting": ("False", *fault) if fault and queue.defect else _STATES[queue.spec.state],
+        "Accepting": _accepting(queue),
         "Idle": _idleness(counts),
         STUCK: ("True", *_steady(queue, stuck)) if stuck else None,
     }
@@ -65,6 +65,23 @@ def queue_patch(
         patch["totals"] = _by_phase(totals)
     patch |= cancelling.taken_up(queue, now)
     return patch if _facts(patch) != _present(queue) else None
+
+
+def stops_accepting(queue: Queue) -> bool:
+    """Whether Accepting is about to turn False.
+
+    That has to be written at the beginning of a second, one that began after the queue was seen to stop: creation times
+    have whole seconds, so only then does none have Tasks from before and from after.
+    """
+    shown = queue.accepting_since
+    return _accepting(queue)[0] == "False" and not (shown and shown.status == "False")
+
+
+def _accepting(queue: Queue) -> State:
+    if queue.defect:
+        text = message(Reason.INVALID_QUEUE, queue=queue.metadata.name, message=queue.defect)
+        return "False", Reason.INVALID_QUEUE, text
+    return _STATES[queue.spec.state]
 
 
 def _steady(queue: Queue, why: Fault) -> Fault:

@@ -157,7 +157,7 @@ MESSAGES: dict[str, str] = {
     Reason.QUEUE_NOT_FOUND: "spec.queueName: this namespace has no TaskQueue named {queue}; create it, or delete this Task and create it with another queueName",
     Reason.INVALID_QUEUE: "TaskQueue {queue} can't be read, probably it was written for another version of TaskQ; its Tasks wait until it is mended: {message}",
     Reason.QUEUE_CLOSED: "spec.queueName: queue {queue} is Closed; this Task waits until the queue's spec.state is Open",
-    Reason.QUEUE_DRAINING: "spec.queueName: queue {queue} is Draining and takes no Task created after {since}; this one waits until spec.state is Open",
+    Reason.QUEUE_DRAINING: "spec.queueName: queue {queue} is Draining and takes no Task created from {since} on; this one waits until spec.state is Open",
     Reason.PRIORITY_LEVEL_NOT_FOUND: "spec.priorityLevel: queue {queue} has no level {level} in its spec.priorityLevels",
     Reason.PARENT_NOT_FOUND: "spec.parent.name: this namespace has no TaskQueue named {parent}; its children start nothing until there is one",
     Reason.PARENT_IS_CHILD: "spec.parent.name: {parent} has a parent itself; one level is the limit",

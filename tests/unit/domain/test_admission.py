@@ -54,10 +54,10 @@ def test_a_closed_queue_says_nothing_about_a_retry() -> None:
 
 
 def test_a_draining_queue_works_off_what_it_had() -> None:
-    """What was created before Accepting turned False still runs, and nothing newer."""
+    """What was created before the second in which Accepting turned False still runs, and nothing newer."""
     draining = make_queue(state="Draining").condition("Accepting", "False", since=5)
-    assert blocked(make_task(created=5), draining) == ""
-    assert blocked(make_task(created=6), draining) == "QueueDraining"
+    assert blocked(make_task(created=4), draining) == ""
+    assert blocked(make_task(created=5), draining) == "QueueDraining"
 
 
 def test_a_queue_drains_from_now_on_until_its_condition_stands() -> None:
