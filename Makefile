@@ -65,8 +65,8 @@ fmt: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff format
 
 .PHONY: test
-test: $(READY) ## Run every ring of tests: unit and repo, chart, sim, integration, e2e (installs and builds what they need)
-	$(PYTEST) tests/unit tests/repo tests/chart tests/sim tests/integration tests/e2e
+test: $(READY) ## Run every ring of tests: unit and repo, chart, gitops, sim, integration, e2e (installs and builds what they need)
+	$(PYTEST) tests/unit tests/repo tests/chart tests/gitops tests/sim tests/integration tests/e2e
 
 .PHONY: unit
 unit: $(READY) ## Run the pure tests and those of the repository itself (seconds)
@@ -75,6 +75,10 @@ unit: $(READY) ## Run the pure tests and those of the repository itself (seconds
 .PHONY: chart
 chart: $(READY) ## Lint the Helm chart and test what it becomes (builds helm at the first time)
 	$(PYTEST) tests/chart
+
+.PHONY: gitops
+gitops: $(READY) ## Judge objects as Flux, Helm and Argo CD do (builds the judge at the first time)
+	$(PYTEST) tests/gitops
 
 .PHONY: sim
 sim: $(READY) ## Run the seeded random walks on simulated time
@@ -102,3 +106,4 @@ generate: $(READY) ## Make the CRDs, the reference pages and the chart's part of
 	$(BIN)/python -m taskq.observability.reference --docs docs/reference/metrics.md
 	$(BIN)/python -m taskq.cli.reference --docs docs/reference/cli.md
 	$(BIN)/python helm/chart_files.py
+	$(BIN)/python gitops/argocd_files.py

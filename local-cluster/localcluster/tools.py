@@ -2,8 +2,8 @@
 
     helm = tool("helm")  # the program's path; minutes at the first call on a machine, then nothing
 
-Every folder of `local-cluster/tools/` is a Go module without code of its own: `go.mod` names the programs in its `tool`
-lines, `go.sum` pins all that they are made of. To have another program:
+Every folder of `local-cluster/tools/` is a Go module: `go.mod` names the programs in its `tool` lines, `go.sum` pins
+all that they are made of. Most have no code of their own; one that has names its own package. To have another program:
 
     mkdir local-cluster/tools/NAME && cd local-cluster/tools/NAME
     go mod init taskq.dev/tools/NAME && go get -tool PACKAGE@VERSION && go mod tidy
@@ -41,8 +41,8 @@ class _Program(NamedTuple):
     def key(self) -> str:
         """A hash of all that decides what comes out."""
         digest = hashlib.sha256("\0".join((self.package, *FLAGS)).encode())
-        for name in ("go.mod", "go.sum"):
-            digest.update(b"\0" + (self.module / name).read_bytes())
+        for file in (self.module / "go.mod", self.module / "go.sum", *sorted(self.module.glob("*.go"))):
+            digest.update(b"\0" + file.read_bytes())
         return digest.hexdigest()[:16]
 
 

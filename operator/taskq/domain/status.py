@@ -25,12 +25,16 @@ _MESSAGE_MAX = 1024
 
 
 def waiting(task: Task, queue: QueueSpec, fault: tuple[str, str] | None, now: float) -> Patch:
-    """A Task that stands in its queue; with a fault, why it can't start."""
+    """A Task that stands in its queue; with a fault, why it can't start.
+
+    Never both ``Reconciling`` and ``Stalled``: kstatus goes by the one that it meets first.
+    """
     reason, text = fault or (Reason.WAITING, message(Reason.WAITING, queue=task.queue.name))
+    stalls = reason in STALLING
     conditions: dict[str, State | None] = {
         "Admitted": ("False", reason, text),
-        "Reconciling": ("True", reason, text),
-        "Stalled": ("True", reason, text) if reason in STALLING else None,
+        "Reconciling": None if stalls else ("True", reason, text),
+        "Stalled": ("True", reason, text) if stalls else None,
     }
     phase = "Retrying" if task.settled_attempt else "Pending"
     return _patch(task, queue, now, phase, reason, text, conditions)

@@ -61,7 +61,7 @@ def test_a_wait_is_reconciling_and_a_persons_fault_stalls() -> None:
     quota = status.waiting(task, RULES, ("QuotaExceeded", "no room"), T0)
     missing = status.waiting(task, RULES, ("QueueNotFound", "no queue"), T0)
     assert conditions(quota) == {"Admitted": "False", "Reconciling": "True"}
-    assert conditions(missing) == {"Admitted": "False", "Reconciling": "True", "Stalled": "True"}
+    assert conditions(missing) == {"Admitted": "False", "Stalled": "True"}
 
 
 def test_every_condition_carries_the_generation() -> None:

@@ -44,10 +44,13 @@ def test_a_program_is_built_once(go: Path, name: str) -> None:
     assert go.read_text(encoding="utf-8").split() == ["list", "build"]
 
 
-def test_another_version_is_another_program(go: Path) -> None:
-    """The cache goes by what is pinned."""
+@pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go"])
+def test_another_version_is_another_program(go: Path, file: str) -> None:
+    """The cache goes by what is pinned, and by the module's own code."""
+    (go.parent / "tools/one/main.go").touch()
     before = tools.tool("lint")
-    (go.parent / "tools/one/go.sum").write_text("changed", encoding="utf-8")
+    with (go.parent / "tools/one" / file).open("a", encoding="utf-8") as changed:
+        changed.write("// changed\n")
     assert tools.tool("lint") != before
     assert before.exists()
 
