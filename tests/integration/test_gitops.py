@@ -208,6 +208,37 @@ def test_the_example_is_applied_again_and_again(judge: Judge, desk: Desk, run: R
     assert "spec.maxConcurrency" in refused.stderr
 
 
+def test_a_task_is_applied_again_when_it_has_ended(desk: Desk, run: Run, tmp_path: Path) -> None:
+    """The unchanged manifest changes nothing; another one is refused, since the record of an end does not change."""
+
+    def apply(**spec: Any) -> str:
+        manifest = thing("Task", "once", {"jobTemplate": job_template(), "retryPolicy": {"maxAttempts": 2}, **spec})
+        (tmp_path / "task.json").write_text(json.dumps(manifest), encoding="utf-8")
+        return run("kubectl", "apply", "--server-side", "-f", str(tmp_path / "task.json"), check=False).stderr
+
+    assert apply() == ""
+    generation = desk.wait_phase("once", "Succeeded")["metadata"]["generation"]
+    assert apply() == ""
+    assert desk.get("once")["metadata"]["generation"] == generation
+    assert "immutable once the Task has ended" in apply(priority=5)
+
+
+def test_no_tool_takes_children_for_its_own(desk: Desk) -> None:
+    """What a tool writes on a Schedule or a Task stays there; what a Schedule creates has an owner instead."""
+    marks = {
+        "labels": {"app.kubernetes.io/instance": "app"},
+        "annotations": {"argocd.argoproj.io/tracking-id": "app:x"},
+    }
+    desk.create("Schedule", "often", SPECS["Schedule"], **marks)
+    desk.patch("Schedule", "often", {"metadata": {"annotations": {"taskq.dev/run-now": "one"}}})
+    [task] = until(lambda: desk.tasks_of("often"), "the Schedule's Task")
+    desk.patch("Task", task["metadata"]["name"], {"metadata": marks})
+    for child in (task, desk.wait_job(task["metadata"]["name"])):
+        assert child["metadata"]["ownerReferences"]
+        for kind, mark in marks.items():
+            assert not mark.keys() & child["metadata"].get(kind, {}).keys()
+
+
 def chart_of(folder: Path, *objects: Json) -> Path:
     """A chart with these objects."""
     (folder / "templates").mkdir(parents=True)
@@ -245,3 +276,11 @@ def test_helm_gives_up_at_once(desk: Desk, run: Run, tmp_path: Path, kind: str) 
     assert done.returncode != 0
     assert f"{kind}/{desk.namespace}/b" in done.stderr
     assert "deadline exceeded" not in done.stderr
+
+
+def test_helm_does_not_wait_for_a_task_that_is_a_hook(desk: Desk, run: Run, tmp_path: Path) -> None:
+    """Of hooks it waits for Jobs and Pods alone; the page for users says so."""
+    hook = thing("Task", "hook", SPECS["Task"])
+    hook["metadata"]["annotations"] = {"helm.sh/hook": "post-install"}
+    run("helm", "install", "hooked", str(chart_of(tmp_path / "hooked", hook)), "--wait", "--timeout", "90s")
+    assert desk.get("hook")["status"]["phase"] == "Pending"
