@@ -8,20 +8,37 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from kubernetes import client as kubernetes
 
+import localcluster
 from cluster_tools import audit
 from cluster_tools.desk import Desk, conditions, job_template, retries
 from cluster_tools.kubelet import FakeKubelet
+from cluster_tools.operator_process import PROMPT, OperatorProcess
 from cluster_tools.waiting import until
 
 pytestmark = pytest.mark.usefixtures("operator")
 
 Json = dict[str, Any]
+
+PATIENT: Mapping[str, object] = {"create_timeout_seconds": 30, "lease_duration_seconds": 40}
+"""On a busy machine the API server takes more than the default of four seconds to refuse a Job of 5,000 containers."""
+
+
+@pytest.fixture(scope="module")
+def operator(
+    cluster: localcluster.Cluster, kubelet: FakeKubelet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """The operator of this module's tests."""
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    with OperatorProcess(cluster.kubeconfig, log, **PROMPT, **PATIENT) as process:
+        process.wait_leading()
+        yield process
+        assert process.terminate() == 0, process.tail()
 
 
 def neighbour_is_well(desk: Desk, name: str = "neighbour") -> None:
