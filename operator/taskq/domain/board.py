@@ -75,6 +75,7 @@ class Board:
         self._timers: list[tuple[float, str]] = []
         self._ghost_poll: float | None = None
         self._writing: set[str] = set()
+        self._pressing = False
         self._defects: list[tuple[Key, Exception]] = []
 
     # --- what the watches and the answers show ---------------------------------------------------------------------
@@ -91,8 +92,10 @@ class Board:
             entry = self.entries[new.metadata.uid] = Entry(new)
             self.queues.of(new.queue).members.add(new.metadata.uid)
             self.templates.add(new)
+            self._pressing = True
         elif entry.own.metadata.generation != new.metadata.generation:
             self._pardon(entry)
+            self._pressing = True
         entry.own = new
         self._resolve(entry)
         self._dirty[new.metadata.uid] = None
@@ -103,6 +106,7 @@ class Board:
         if job is None:
             return
         key = job.metadata.key
+        self._pressing = self._pressing or new is None or new.finished is not None
         if new is None:
             self._jobs.pop(key, None)
             if self._is_missed(job):
@@ -138,18 +142,29 @@ class Board:
 
     def on_queue(self, old: Queue | None, new: Queue | None) -> None:
         """A TaskQueue appeared, changed or was deleted: its Tasks are looked at again."""
-        self._dirty.update(dict.fromkeys(self.queues.changed(old, new)))
+        self._look_again(self.queues.changed(old, new))
 
     def on_template(self, old: Template | None, new: Template | None) -> None:
         """A TaskTemplate appeared, changed or was deleted: the Tasks that name it are looked at again."""
-        for uid in self.templates.changed(old, new):
+        users = self.templates.changed(old, new)
+        for uid in users:
             self._pardon(self.entries[uid])
-            self._dirty[uid] = None
+        self._look_again(users)
 
     # --- the plan --------------------------------------------------------------------------------------------------
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether the next pass may start or end something; else it can wait a little for more of the same.
+
+        Most of what the watches tell of a Task is neither: its pod is there, has a node, runs; its Job counts it.
+        """
+        may_launch = self.queues.is_hungry and len(self._asked_for) < self.limits.launches
+        return self._pressing or may_launch or (self._room_to_write > 0 and self._writes.has_urgent)
+
     def plan(self, now: float) -> Plan:
         """Decide on what changed or is due, then start what there is room for."""
+        self._pressing = False
         self._ring(now)
         self.queues.ring(now)
         for uid in list(islice(self._dirty, DECISIONS_PER_PASS)):
@@ -334,6 +349,7 @@ class Board:
 
     def asked(self, action: Action, now: float, *, failed: bool) -> None:
         """A stop, kill or fetch is over; what it showed has been fed."""
+        self._pressing = True
         if isinstance(action, FetchTask):
             self.dependencies.asked(action, now)
             self.deduplication.asked(action)
@@ -431,7 +447,9 @@ class Board:
         return entry
 
     def _look_again(self, uids: Iterable[str]) -> None:
+        before = len(self._dirty)
         self._dirty.update(dict.fromkeys(uids))
+        self._pressing = self._pressing or len(self._dirty) > before
 
     def _has_started(self, task: Task) -> bool:
         """Whether a Task has, or ever had, a Job, or has asked for one."""

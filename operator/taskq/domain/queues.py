@@ -222,6 +222,11 @@ class Queues:
         own = state.order.head() is not None and self._is_free(state, now)
         return own and root is not None and self._has_room(root, now)
 
+    @property
+    def is_hungry(self) -> bool:
+        """Whether a group may have something to start that was not looked at since it changed."""
+        return bool(self._hungry)
+
     def ring(self, now: float) -> None:
         """Let the queues start again whose ``rateLimit`` has room again."""
         while self._timers and self._timers[0][0] <= now:

@@ -39,6 +39,11 @@ class WriteQueue:
         else:
             self._urgent[uid] = write
 
+    @property
+    def has_urgent(self) -> bool:
+        """Whether a write waits that should not."""
+        return bool(self._urgent or self._records)
+
     def drop(self, uid: str) -> None:
         """Forget a Task."""
         self._urgent.pop(uid, None)

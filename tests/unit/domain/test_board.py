@@ -95,3 +95,24 @@ def test_a_refused_job_gives_its_slot_back_and_waits_longer_each_time() -> None:
         (write,) = board.plan(T0 + start + wait - 0.1).actions
         assert isinstance(write, WriteStatus)
         board.written(write, T0 + start + wait - 0.1, failed=False)
+
+
+def test_what_can_start_or_end_nothing_does_not_press() -> None:
+    """A pod that comes and runs is looked at with what else comes soon; a Job's end, and a new Task, at once."""
+    (first, second), later = tasks("a", "b"), tasks("c")[0]
+    board = board_of(first, second, maxConcurrency=1)
+    (launch,) = (action for action in board.plan(T0).actions if isinstance(action, Launch))
+    job = make_job(first)
+    board.on_job(None, job.build())
+    board.launched(launch)
+    assert not board.is_pressed
+    board.on_pod(None, make_pod(job.build()).build())
+    board.on_job(job.build(), job.active().build())
+    assert not board.is_pressed
+    board.plan(T0)
+    board.on_job(job.build(), job.complete(5).build())
+    assert board.is_pressed
+    board.plan(T0 + 5)
+    assert not board.is_pressed
+    board.on_task(None, later)
+    assert board.is_pressed
