@@ -178,12 +178,19 @@ class Operator:
             async with asyncio.TaskGroup() as group:
                 parts = (self._retention, self._statuses, self._events, self._scheduling, self._trying, self._hooks)
                 helpers = [group.create_task(part.run()) for part in parts]
+                helpers.append(group.create_task(self._spare_collector()))
                 await self.dispatcher.run()
                 for helper in helpers:
                     helper.cancel()
         finally:
             self._leading = False
             self._metrics.operator.leader.set(0)
+
+    async def _spare_collector(self) -> None:
+        """Once the first order stands, it lives long, too: a collection would keep a freed slot waiting for it."""
+        while self.board.undecided:  # noqa: ASYNC110 - a handful of rounds at the beginning of a term
+            await asyncio.sleep(0.5)
+        gc.freeze()
 
     def standing(self) -> str | None:
         """Why this replica does not know in which order Tasks start; None when it does."""
