@@ -30,7 +30,7 @@ from pydantic.alias_generators import to_camel
 from taskq import __version__
 from taskq.clock import Clock
 from taskq.errors import SettingsError
-from taskq.resources.base import SUBDOMAIN_PATTERN
+from taskq.resources.common import SUBDOMAIN_PATTERN
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,13 @@ import msgspec
 import re2
 
 from taskq.domain.facts import Value
-from taskq.resources.common import MAX_PARAMETERS_BYTES, MAX_VALUE_LENGTH, PARAMETER_ENV_PREFIX
-from taskq.resources.parameters import INTEGER_PATTERN, NUMBER_PATTERN
+from taskq.resources.common import (
+    INTEGER_PATTERN,
+    MAX_PARAMETERS_BYTES,
+    MAX_VALUE_LENGTH,
+    NUMBER_PATTERN,
+    PARAMETER_ENV_PREFIX,
+)
 
 _INTEGER = re.compile(INTEGER_PATTERN.removesuffix("$") + r"\Z", re.ASCII)
 _NUMBER = re.compile(NUMBER_PATTERN.removesuffix("$") + r"\Z", re.ASCII)

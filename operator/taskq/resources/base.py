@@ -16,6 +16,7 @@ from taskq.resources.common import (
     MAX_OBJECT_NAME_LENGTH,
     MAX_SECONDS,
     MAX_TEXT_LENGTH,
+    SUBDOMAIN_PATTERN,
     ConditionStatus,
 )
 
@@ -27,7 +28,6 @@ COUNT_MAX = 2**53 - 1
 MAX_ANNOTATION_LENGTH = 65_536
 LABEL_VALUE_PATTERN = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
 LABEL_KEY_PATTERN = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 TIME_PATTERN = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"

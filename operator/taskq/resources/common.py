@@ -27,6 +27,12 @@ CANCEL_ALL_ANNOTATION = f"{GROUP}/cancel-all"
 BACKFILL_ANNOTATION = f"{GROUP}/backfill"
 """On a Schedule: FROM/TO, an interval in the past whose ticks shall run."""
 
+SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+INTEGER_PATTERN = r"^-?(0|[1-9][0-9]{0,17})$"
+"""What every reader of JSON in 64 bits takes."""
+NUMBER_PATTERN = r"^-?(0|[1-9][0-9]{0,17})([.][0-9]{1,18})?([eE][+-]?[0-9]{1,2})?$"
+"""A number as JSON writes it, within the range of a double."""
+
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_CONCURRENCY = 10
 DEFAULT_PRIORITY = 0

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from taskq.resources.base import SUBDOMAIN_PATTERN, LabelName, Model, forbidden, list_map, list_type, rule, rules
+from taskq.resources.base import LabelName, Model, forbidden, list_map, list_type, rule, rules
 from taskq.resources.common import (
+    INTEGER_PATTERN,
     MAX_CHOICE_LENGTH,
     MAX_CHOICES,
     MAX_DEFAULT_LENGTH,
@@ -15,16 +16,14 @@ from taskq.resources.common import (
     MAX_PARAMETERS,
     MAX_PATTERN_LENGTH,
     MAX_VALUE_LENGTH,
+    NUMBER_PATTERN,
     PARAMETER_ENV_PREFIX,
     PARAMETERS_FILE,
+    SUBDOMAIN_PATTERN,
     ParameterType,
 )
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
-INTEGER_PATTERN = r"^-?(0|[1-9][0-9]{0,17})$"
-"""What every reader of JSON in 64 bits takes."""
-NUMBER_PATTERN = r"^-?(0|[1-9][0-9]{0,17})([.][0-9]{1,18})?([eE][+-]?[0-9]{1,2})?$"
-"""A number as JSON writes it, within the range of a double."""
 KEY_PATTERN = r"^[-._a-zA-Z0-9]+$"
 
 ParameterName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)]
