@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -26,6 +26,22 @@ CREATE_SECONDS = 4.0
 TASK_BYTES = 2048
 LARGE_TASK_BYTES = 100_000
 PAUSED, OPEN = "Paused", "Open"
+
+FAMILY = "family"
+TENANTS, ACCOUNTS = 100, 40
+POLICIES: dict[str, Any] = {
+    "maxPending": 1_000_000,
+    "concurrencyLabelKey": "example.org/account",
+    "fairShareLabelKey": "example.org/tenant",
+    "priorityAging": {"periodSeconds": 3600, "increment": 1, "maxIncrease": 50},
+    "rateLimit": {"maxStarts": 100_000, "periodSeconds": 60},
+    "parent": {"name": FAMILY},
+    "priority": 3,
+    "retention": {"maxSucceeded": 1000, "maxFailed": 1000},
+    "taskDefaults": {"retryPolicy": {"maxAttempts": 3}, "timeouts": {"hardSeconds": 600}},
+    "alerts": {"queueDepth": 1_000_000, "stuckSeconds": 3600},
+}
+"""Every sharing policy of a queue at work, none of them in the way of what is measured."""
 
 T = TypeVar("T")
 encode = msgspec.json.Encoder().encode
@@ -57,7 +73,19 @@ async def in_parallel(items: Iterable[T], work: Callable[[T], Awaitable[None]], 
             group.create_task(worker())
 
 
-def task_manifest(namespace: str, name: str, size: int = TASK_BYTES, priority: int = 0) -> dict[str, Any]:
+def every_policy(cap: int) -> dict[str, Any]:
+    """The spec of a queue with this cap and every policy; its parent must exist, see :func:`create_family`."""
+    return POLICIES | {"maxConcurrency": cap, "maxConcurrencyPerKey": max(5, cap // 10)}
+
+
+def sharing_labels(number: int) -> dict[str, str]:
+    """Whose Task this is, for the policies that go by labels."""
+    return {"example.org/tenant": f"t{number % TENANTS}", "example.org/account": f"a{number % ACCOUNTS}"}
+
+
+def task_manifest(
+    namespace: str, name: str, size: int = TASK_BYTES, priority: int = 0, labels: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A Task like those that people write, its JSON filled up to `size` bytes by one environment variable."""
     container: dict[str, Any] = {
         "name": "main",
@@ -75,7 +103,11 @@ def task_manifest(namespace: str, name: str, size: int = TASK_BYTES, priority: i
     manifest = {
         "apiVersion": "taskq.dev/v1alpha1",
         "kind": "Task",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/name": "reports"}},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/name": "reports", **(labels or {})},
+        },
         "spec": {"queueName": QUEUE, "priority": priority, "jobTemplate": {"spec": {"template": {"spec": pod}}}},
     }
     filler = {"name": "OPTIONS", "value": ""}
@@ -96,14 +128,21 @@ async def wait_for_service_account(api: Session, namespace: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def create_queue(api: Session, namespace: str, cap: int, state: str = PAUSED) -> None:
-    """The TaskQueue of this namespace."""
-    body = {
-        "apiVersion": "taskq.dev/v1alpha1",
-        "kind": "TaskQueue",
-        "metadata": {"name": QUEUE},
-        "spec": {"maxConcurrency": cap, "state": state},
-    }
+async def create_queue(api: Session, namespace: str, cap: int, *, policies: bool = False) -> None:
+    """The TaskQueue of this namespace, paused; with ``policies`` it has a parent and every policy."""
+    if policies:
+        await create_family(api, namespace, cap)
+    spec = every_policy(cap) if policies else {"maxConcurrency": cap}
+    await _create_queue(api, namespace, QUEUE, spec | {"state": PAUSED})
+
+
+async def create_family(api: Session, namespace: str, cap: int) -> None:
+    """The parent that a queue with every policy takes its room from."""
+    await _create_queue(api, namespace, FAMILY, {"maxConcurrency": cap})
+
+
+async def _create_queue(api: Session, namespace: str, name: str, spec: dict[str, Any]) -> None:
+    body = {"apiVersion": "taskq.dev/v1alpha1", "kind": "TaskQueue", "metadata": {"name": name}, "spec": spec}
     (await api.request("POST", f"{TASKS}/namespaces/{namespace}/taskqueues", body=encode(body))).checked()
 
 
@@ -120,7 +159,8 @@ async def create_tasks(
     made: list[Task] = []
 
     async def create(number: int) -> None:
-        body = encode(task_manifest(namespace, f"task-{number:06d}", size, priority=number % 10))
+        labels = sharing_labels(number)
+        body = encode(task_manifest(namespace, f"task-{number:06d}", size, priority=number % 10, labels=labels))
         reply = await api.request("POST", f"{TASKS}/namespaces/{namespace}/tasks", body=body, timeout=120)
         answer = reply.checked().body
         if keep:

@@ -15,6 +15,8 @@ class Size:
     launch_tasks: int
     launch_rounds: int
     launch_rounds_with_kcm: int
+    policy_rounds: int
+    """Of launches and of the steady state, with every policy of a queue on."""
     steady_tasks: int
     steady_rounds: int
     paced_tasks: int
@@ -42,6 +44,7 @@ STANDARD = Size(
     launch_tasks=1000,
     launch_rounds=5,
     launch_rounds_with_kcm=3,
+    policy_rounds=2,
     steady_tasks=300,
     steady_rounds=3,
     paced_tasks=120,
@@ -68,6 +71,7 @@ QUICK = Size(
     launch_tasks=30,
     launch_rounds=1,
     launch_rounds_with_kcm=1,
+    policy_rounds=1,
     steady_tasks=12,
     steady_rounds=1,
     paced_tasks=6,

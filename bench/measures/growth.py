@@ -29,24 +29,11 @@ NAME = "growth"
 NAMESPACE = "crowd"
 TARGET_RATIO = 2.0
 CAP = 50
-TENANTS, KEYS = 100, 40
 STARTED = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
 STEP_SECONDS = 0.01
 
 PLAIN = {"maxConcurrency": CAP}
-EVERY_POLICY = {
-    "maxConcurrency": CAP,
-    "maxPending": 1_000_000,
-    "concurrencyLabelKey": "example.org/account",
-    "maxConcurrencyPerKey": 5,
-    "fairShareLabelKey": "example.org/tenant",
-    "priorityAging": {"periodSeconds": 3600, "increment": 1, "maxIncrease": 50},
-    "rateLimit": {"maxStarts": 100_000, "periodSeconds": 60},
-    "parent": {"name": "family"},
-    "priority": 3,
-    "retention": {"maxSucceeded": 1000, "maxFailed": 1000},
-    "taskDefaults": {"retryPolicy": {"maxAttempts": 3}, "timeouts": {"hardSeconds": 600}},
-}
+EVERY_POLICY = load.every_policy(CAP)
 
 _task = msgspec.json.Decoder(Task).decode
 _job = msgspec.json.Decoder(Job).decode
@@ -57,7 +44,14 @@ _queue = msgspec.json.Decoder(Queue).decode
 async def measure(bench: Bench) -> Raw:
     """Every length with every policy on, and the design's 10,000 also without any."""
     rounds = bench.size.growth_rounds
-    raw: Raw = {"cap": CAP, "rounds": rounds, "tenants": TENANTS, "keys": KEYS, "policies": {}, "plain": {}}
+    raw: Raw = {
+        "cap": CAP,
+        "rounds": rounds,
+        "tenants": load.TENANTS,
+        "keys": load.ACCOUNTS,
+        "policies": {},
+        "plain": {},
+    }
     for pending in bench.size.growth_pending:
         raw["policies"][str(pending)] = await asyncio.to_thread(_one, EVERY_POLICY, pending, rounds)
     middle = sorted(bench.size.growth_pending)[len(bench.size.growth_pending) // 2]
@@ -98,7 +92,7 @@ class _Stage:
 
     def _show(self, number: int) -> None:
         manifest = load.task_manifest(NAMESPACE, f"task-{number:06d}", priority=number % 10)
-        labels = {"example.org/tenant": f"t{number % TENANTS}", "example.org/account": f"a{number % KEYS}"}
+        labels = load.sharing_labels(number)
         created = {"uid": f"uid-{number:08d}", "resourceVersion": "1", "generation": 1}
         manifest["metadata"] |= created | {"labels": labels, "creationTimestamp": stamp(STARTED - number % 1000)}
         document = load.encode(manifest)
@@ -179,7 +173,7 @@ class _Stage:
 
 
 def _queues(spec: dict[str, object]) -> Iterator[Queue]:
-    specs = {load.QUEUE: spec} | ({"family": {"maxConcurrency": CAP}} if "parent" in spec else {})
+    specs = {load.QUEUE: spec} | ({load.FAMILY: {"maxConcurrency": CAP}} if "parent" in spec else {})
     for name, rules in specs.items():
         metadata = {
             "name": name,

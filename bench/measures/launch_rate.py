@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from bench import load, stats
 from bench.audit import AuditLog, Entry
@@ -28,14 +29,15 @@ async def measure(bench: Bench) -> Raw:
         "task_bytes": load.TASK_BYTES,
         "without_kcm": await _rounds(bench, None, size.launch_rounds),
         "with_kcm": await _rounds(bench, RAISED, size.launch_rounds_with_kcm),
+        "policies": await _rounds(bench, None, size.policy_rounds, policies=True),
     }
 
 
-async def _rounds(bench: Bench, kcm: Kcm, rounds: int) -> list[Raw]:
+async def _rounds(bench: Bench, kcm: Kcm, rounds: int, *, policies: bool = False) -> list[Raw]:
     found = []
     async with bench.rig(kcm) as rig:
         for number in range(rounds):
-            sides = [("operator", _by_operator), ("bare", _by_bare_loop)]
+            sides = [("operator", partial(_by_operator, policies=policies)), ("bare", _by_bare_loop)]
             result: Raw = {}
             for side, run in sides if number % 2 == 0 else sides[::-1]:
                 namespace = f"{side}-{number}"
@@ -47,8 +49,8 @@ async def _rounds(bench: Bench, kcm: Kcm, rounds: int) -> list[Raw]:
     return found
 
 
-async def _by_operator(rig: Rig, namespace: str, count: int) -> Raw:
-    await load.create_queue(rig.api, namespace, cap=2 * count)
+async def _by_operator(rig: Rig, namespace: str, count: int, *, policies: bool) -> Raw:
+    await load.create_queue(rig.api, namespace, cap=2 * count, policies=policies)
     await load.create_tasks(rig.api, namespace, count)
     replica = await rig.operator("--namespaces", namespace)
     await asyncio.sleep(1)
@@ -92,9 +94,13 @@ def _timed(created: list[Entry]) -> Raw:
 
 def summarise(raw: Raw) -> list[Figure]:
     """The ratio of the rates, in pairs that ran one after the other."""
-    words = {"without_kcm": "no controllers, no kubelet", "with_kcm": "with the Job controller at work"}
+    words = {
+        "without_kcm": "no controllers, no kubelet",
+        "with_kcm": "with the Job controller at work",
+        "policies": "no controllers, every policy on",
+    }
     figures = []
-    for key, rounds in ((key, raw[key]) for key in words if raw[key]):
+    for key, rounds in ((key, raw[key]) for key in words if raw.get(key)):
         ratios = [pair["operator"]["jobs_per_second"] / pair["bare"]["jobs_per_second"] for pair in rounds]
         rate = stats.median([pair["operator"]["jobs_per_second"] for pair in rounds])
         middle = stats.median(ratios)
