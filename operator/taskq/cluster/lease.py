@@ -54,7 +54,7 @@ class Lease:
         renew_every_seconds: float = 2.0,
         renew_deadline_seconds: float = 3.0,
         give_up_seconds: float | None = None,
-        standby_poll_seconds: float = 1.0,
+        standby_poll_seconds: float = 0.5,
     ) -> None:
         """Nothing is requested before `run`. `jitter` returns [0, 1).
 

@@ -35,6 +35,9 @@ from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE, LABEL_TASK
 DECISIONS_PER_PASS = 500
 """A pass over more would keep the event loop from renewing its lease and reading its watches."""
 
+PREPARED_AT_ONCE = 100
+"""A standby is in no hurry."""
+
 _GHOST_POLL_SECONDS = 5.0
 _WRITE_RETRY_SECONDS = 1.0
 _DEFECT_SECONDS = 60.0
@@ -411,6 +414,24 @@ class Board:
         """How many Tasks of a queue have changed, or come, and have not found their new place in it yet."""
         changed = (self.entries.get(uid) for uid in self._dirty if uid in state.members)
         return sum(entry is not None and entry.stage in (Stage.WAITING, Stage.READY) for entry in changed)
+
+    def prepare(self, now: float) -> bool:
+        """Give some Tasks that wait their places, ahead of the first plan; returns whether more are left.
+
+        For a standby: only what has no Job and asks for none is decided on, and nothing of it is carried out. A plan
+        decides again on whatever has changed since, or is due.
+        """
+        waiting = (uid for uid in self._dirty if (entry := self.entries.get(uid)) and self._only_waits(entry))
+        found = list(islice(waiting, PREPARED_AT_ONCE))
+        for uid in found:
+            del self._dirty[uid]
+            self._decide(uid, now)
+        return len(found) == PREPARED_AT_ONCE
+
+    def _only_waits(self, entry: Entry) -> bool:
+        task, key = entry.task, job_key(entry.task)
+        unseen = key not in self._jobs and key not in self._ghosts and entry.gone_job != key
+        return unseen and not entry.busy and task.status.attempt < task.current_attempt and not task.is_terminal
 
     def observe(self, now: float) -> None:
         """Decide on all that changed and start nothing: for who only asks."""
