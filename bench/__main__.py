@@ -36,7 +36,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small numbers, to see that it works; writes no page")
-    size.add_argument("--full", action="store_true", help="also 100,000 Tasks, and 10,000 of 100 KB: an hour or more")
+    size.add_argument("--full", action="store_true", help="also 10,000 Tasks of 100 KB: an hour or more")
     parser.add_argument("--results", type=Path, metavar="DIR", help="where raw results go (default: bench/results)")
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="the page to write (default: docs/reference/figures.md)"

@@ -24,7 +24,7 @@ class Size:
     pending_large: int
     """Tasks of 100 KB."""
     pending_most: int
-    """0 leaves it out."""
+    """Served by a stand-in, for memory alone."""
     settle_seconds: float
     """Between two looks at the memory that must agree."""
     completions: int
@@ -50,7 +50,7 @@ STANDARD = Size(
     paced_tasks=120,
     pending=10_000,
     pending_large=1000,
-    pending_most=0,
+    pending_most=100_000,
     settle_seconds=8.0,
     completions=1500,
     cold_starts=5,
@@ -63,7 +63,7 @@ STANDARD = Size(
     growth_rounds=2000,
 )
 
-FULL = Size(**{**STANDARD.__dict__, "name": "full", "pending_large": 10_000, "pending_most": 100_000})
+FULL = Size(**{**STANDARD.__dict__, "name": "full", "pending_large": 10_000})
 
 QUICK = Size(
     name="quick",
@@ -77,7 +77,7 @@ QUICK = Size(
     paced_tasks=6,
     pending=400,
     pending_large=5,
-    pending_most=0,
+    pending_most=800,
     settle_seconds=1.0,
     completions=20,
     cold_starts=1,
