@@ -103,7 +103,7 @@ def ends(events: Iterable[Event], *, codes: range = range(200, 300)) -> list[End
     """Every write that gave a Task a terminal phase; the API server refuses a change of it afterwards."""
     found = []
     for event in requests(events, "patch", "tasks/status", codes=codes):
-        body = event["requestObject"]
+        body = event.get("requestObject", {})  # an API server that has just started may refuse before it reads
         phase = body.get("status", {}).get("phase", "")
         if phase in TERMINAL:
             ref = event["objectRef"]
