@@ -12,14 +12,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
-from typing import NamedTuple
 
 from taskq.domain import cancelling, lifecycle
 from taskq.domain.actions import Action, FetchJob, FetchPods, FetchTask, Launch, Plan, WriteStatus
 from taskq.domain.admission import Refusal
+from taskq.domain.bounds import DECISIONS_PER_PASS, PREPARED_AT_ONCE
+from taskq.domain.bounds import Limits as Limits
 from taskq.domain.deduplication import Deduplication, group_of, recorded_group
 from taskq.domain.dependencies import Dependencies
-from taskq.domain.entry import BUSY_WITH, Busy, Entry, Ghost, Holder, job_of, queue_of, state_of
+from taskq.domain.entry import BUSY_WITH, Busy, Entry, Ghost, Ghosts, Holder, job_of, queue_of, state_of
 from taskq.domain.jobspec import job_key, lane_of
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
 from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template
@@ -32,28 +33,8 @@ from taskq.domain.registry import Registry
 from taskq.domain.write_queue import WriteQueue
 from taskq.resources.common import DEFAULT_QUEUE, LABEL_QUEUE, LABEL_TASK
 
-DECISIONS_PER_PASS = 500
-"""A pass over more would keep the event loop from renewing its lease and reading its watches."""
-
-PREPARED_AT_ONCE = 100
-"""A standby is in no hurry."""
-
-_GHOST_POLL_SECONDS = 5.0
 _WRITE_RETRY_SECONDS = 1.0
 _DEFECT_SECONDS = 60.0
-
-
-class Limits(NamedTuple):
-    """The operator's own settings that decisions depend on; durations in seconds."""
-
-    launches: int = 16
-    writes: int = 8
-    running_after: float = 2.0
-    refusal_base: float = 2.0
-    refusal_max: float = 60.0
-    implicit_default_queue: bool = True
-    cluster_limit: int | None = None
-    """Jobs running at once in all namespaces; None for no limit."""
 
 
 class Board:
@@ -69,14 +50,13 @@ class Board:
         self.deduplication = Deduplication(self._has_started, self._look_again)
         self._jobs: dict[Key, Job] = {}
         self._pods = Pods()
-        self._ghosts: dict[Key, Ghost] = {}
+        self._ghosts = Ghosts()
         self._dirty: dict[str, None] = {}
         self._writes = WriteQueue()
         self._asks: deque[Action] = deque()
         self._asked_for: dict[Key, Key] = {}
         """The Jobs whose creation is under way, with their queues: they hold their slots until there is an answer."""
         self._timers: list[tuple[float, str]] = []
-        self._ghost_poll: float | None = None
         self._writing: set[str] = set()
         self._pressing = False
         self._defects: list[tuple[Key, Exception]] = []
@@ -158,10 +138,7 @@ class Board:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether the next pass may start or end something; else it can wait a little for more of the same.
-
-        Most of what the watches tell of a Task is neither: its pod is there, has a node, runs; its Job counts it.
-        """
+        """Whether the next pass may start or end something; else it can wait a little for more of the same."""
         may_launch = self.queues.is_hungry and len(self._asked_for) < self.limits.launches
         return self._pressing or may_launch or (self._room_to_write > 0 and self._writes.has_urgent)
 
@@ -193,16 +170,7 @@ class Board:
             if entry and entry.wake_at == time:
                 entry.wake_at = None
                 self._dirty[uid] = None
-        if self._ghost_poll is not None and now >= self._ghost_poll:
-            self._ghost_poll = None
-            for ghost in self._ghosts.values():
-                ghost.asked = False
-        for key, ghost in list(self._ghosts.items()):
-            if not ghost.asked:
-                ghost.asked = True
-                self._asks.append(FetchPods(key, ghost.job_uid, ghost.task_uid, which="alive"))
-        if self._ghosts and self._ghost_poll is None:
-            self._ghost_poll = now + _GHOST_POLL_SECONDS
+        self._asks.extend(self._ghosts.ask(now))
 
     def _decide(self, uid: str, now: float) -> None:
         entry = self.entries.get(uid)
@@ -304,7 +272,7 @@ class Board:
 
     def _next_wake(self) -> float | None:
         times = [self._timers[0][0]] if self._timers else []
-        others = (self._ghost_poll, self.queues.next_wake(), self.dependencies.next_wake())
+        others = (self._ghosts.poll_at, self.queues.next_wake(), self.dependencies.next_wake())
         times += [time for time in others if time is not None]
         return min(times, default=None)
 
@@ -418,20 +386,14 @@ class Board:
     def prepare(self, now: float) -> bool:
         """Give some Tasks that wait their places, ahead of the first plan; returns whether more are left.
 
-        For a standby: only what has no Job and asks for none is decided on, and nothing of it is carried out. A plan
-        decides again on whatever has changed since, or is due.
+        For a standby: nothing of it is carried out, and a plan decides again on what has changed since, or is due.
         """
-        waiting = (uid for uid in self._dirty if (entry := self.entries.get(uid)) and self._only_waits(entry))
+        waiting = (u for u in self._dirty if u not in self.entries or not self._has_started(self.entries[u].task))
         found = list(islice(waiting, PREPARED_AT_ONCE))
         for uid in found:
             del self._dirty[uid]
             self._decide(uid, now)
         return len(found) == PREPARED_AT_ONCE
-
-    def _only_waits(self, entry: Entry) -> bool:
-        task, key = entry.task, job_key(entry.task)
-        unseen = key not in self._jobs and key not in self._ghosts and entry.gone_job != key
-        return unseen and not entry.busy and task.status.attempt < task.current_attempt and not task.is_terminal
 
     def observe(self, now: float) -> None:
         """Decide on all that changed and start nothing: for who only asks."""

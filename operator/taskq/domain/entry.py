@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntFlag, auto
 from math import inf
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from taskq.domain.lifecycle import Stage
 from taskq.domain.model import JOB_LABEL, Job, Key, Lane, Pod, Task
 from taskq.domain.reasons import Reason
 from taskq.resources.common import LABEL_QUEUE
+
+_POLL_SECONDS = 5.0
+"""Between two looks at the pods of a Job that is gone."""
 
 NOT_YET = frozenset({Reason.SUSPENDED, Reason.DEPENDENCY_UNFINISHED, Reason.DEPENDENCY_NOT_FOUND})
 """What keeps a Task from starting because its user wants it so: that time is not time in the queue."""
@@ -104,6 +108,29 @@ class Ghost:
         self.told_gone = told_gone
         self.asked = False
         self.confirmed = False
+
+
+class Ghosts(dict[Key, Ghost]):
+    """All of them, by their Jobs; what lives of their pods is asked for from time to time."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        super().__init__()
+        self.poll_at: float | None = None
+        """When to ask again, epoch seconds."""
+
+    def ask(self, now: float) -> Iterator[FetchPods]:
+        """What to read now."""
+        if self.poll_at is not None and now >= self.poll_at:
+            self.poll_at = None
+            for ghost in self.values():
+                ghost.asked = False
+        for key, ghost in self.items():
+            if not ghost.asked:
+                ghost.asked = True
+                yield FetchPods(key, ghost.job_uid, ghost.task_uid, which="alive")
+        if self and self.poll_at is None:
+            self.poll_at = now + _POLL_SECONDS
 
 
 class Holder(NamedTuple):

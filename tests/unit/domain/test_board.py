@@ -116,3 +116,13 @@ def test_what_can_start_or_end_nothing_does_not_press() -> None:
     assert not board.is_pressed
     board.on_task(None, later)
     assert board.is_pressed
+
+
+def test_a_standby_knows_the_order_before_it_leads() -> None:
+    """What waits is decided on ahead; what has a Job is left to the first plan, and nothing is asked for by then."""
+    (runs, *waiting) = tasks("a", "b", "c")
+    board = board_of(runs, *waiting, maxConcurrency=2)
+    board.on_job(None, make_job(runs).build())
+    assert not board.prepare(T0)
+    assert board.undecided == 1
+    assert launches(board) == ["b"]
