@@ -68,7 +68,7 @@ def summarise(raw: Raw) -> list[Figure]:
             f"{len(found)} times, {stats.spread(found)}; {raw['pending']:,} pending, "
             f"from the signal to the successor's first Job"
         )
-        why = "the successor lists everything again before its first decision"
+        why = "the successor lists the metadata of everything again before its first start"
         figures.append(
             Figure(
                 name=f"failover: {kind}",
