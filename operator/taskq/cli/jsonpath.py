@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from taskq.cli.errors import CliError
@@ -20,6 +20,7 @@ Step = Callable[[Any], Iterator[Any]]
 _NAME = re.compile(r"(?:[^.\[\]\\\s'\"()]|\\.)+")
 _FILTER = re.compile(r"\?\(\s*@(?P<path>.*?)\s*(?:(?P<op>==|!=|<=|>=|<|>)\s*(?P<value>.+?)\s*)?\)")
 _TEXT = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_ITEMS = re.compile(r"\.?items(?:\[\s*\*\s*\]|\.\*)(?=[.\[]|$)")
 _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+))?")
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -43,7 +44,20 @@ class Template:
 
     def render(self, document: object) -> str:
         """What the template says about a document."""
-        return "".join(_render(self._nodes, document, document))
+        return "".join(_render(self._nodes, document))
+
+    def render_list(self, items: Iterable[object], around: Mapping[str, object]) -> Iterator[str]:
+        """What it says about a list with these items, piece by piece.
+
+        A template that goes over `.items[*]` once, as nearly all do, has one item in memory at a time; any other needs
+        the whole document, `around` being the rest of it.
+        """
+        parts = [node for node in self._nodes if not isinstance(node, _Text)]
+        if len(parts) != 1 or (inside := parts[0].inside_items()) is None:
+            yield self.render({**around, "items": list(items)})
+            return
+        for node in self._nodes:
+            yield from [str(node)] if isinstance(node, _Text) else _over(node, inside, items)
 
 
 class Path:
@@ -51,8 +65,13 @@ class Path:
 
     def __init__(self, text: str) -> None:
         """CliError when it can't be read."""
-        stripped = text.strip()
-        self._steps = list(_steps(stripped.removeprefix("$").removeprefix("@")))
+        self._text = text.strip().removeprefix("$").removeprefix("@")
+        self._steps = list(_steps(self._text))
+
+    def inside_items(self) -> Path | None:
+        """What is left of it inside each of `.items[*]`; None when it goes elsewhere."""
+        found = _ITEMS.match(self._text)
+        return Path(self._text[found.end() :]) if found else None
 
     def values(self, document: object) -> list[Any]:
         """All that it finds."""
@@ -71,14 +90,29 @@ class _Range:
         self.path = path
         self.body = body
 
+    def inside_items(self) -> Path | None:
+        """As of its path."""
+        return self.path.inside_items()
 
-def _render(nodes: list[Any], here: object, root: object) -> Iterator[str]:
+
+def _over(node: _Range | Path, inside: Path, items: Iterable[object]) -> Iterator[str]:
+    """A node that goes over all items, from one item to the next."""
+    found = (value for item in items for value in inside.values(item))
+    if isinstance(node, _Range):
+        for value in found:
+            yield from _render(node.body, value)
+        return
+    for number, value in enumerate(found):
+        yield f" {_show(value)}" if number else _show(value)
+
+
+def _render(nodes: list[Any], here: object) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, _Text):
             yield str(node)
         elif isinstance(node, _Range):
             for item in node.path.values(here):
-                yield from _render(node.body, item, root)
+                yield from _render(node.body, item)
         else:
             yield " ".join(_show(value) for value in node.values(here))
 

@@ -183,10 +183,19 @@ def _print_jsonpath(objects: Iterable[Object], form: Format, *, single: bool) ->
     from taskq.cli.jsonpath import Template
 
     template = Template(form.template)
-    found = list(objects)
-    document: Object = found[0] if single else {"apiVersion": "v1", "kind": "List", "items": found}
-    sys.stdout.write(template.render(document))
-    return len(found)
+    if single:
+        sys.stdout.write(template.render(next(iter(objects))))
+        return 1
+    number = 0
+
+    def counted() -> Iterator[Object]:
+        nonlocal number
+        for number, obj in enumerate(objects, 1):  # noqa: B007 - counts for the caller
+            yield obj
+
+    for piece in template.render_list(counted(), {"apiVersion": "v1", "kind": "List"}):
+        sys.stdout.write(piece)
+    return number
 
 
 def _without_managed_fields(obj: Object) -> Object:

@@ -125,6 +125,27 @@ DOCUMENT = {
 def test_jsonpath_is_kubectls(template, text):
     """Paths, filters, slices, unions, ranges and quoted text."""
     assert Template(template).render(DOCUMENT) == text
+    around = {key: value for key, value in DOCUMENT.items() if key != "items"}
+    assert "".join(Template(template).render_list(iter(DOCUMENT["items"]), around)) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{range .items[*]}{.a}\n{end}", "{.items[*].a}", "all: {$.items.*.a}.", "{range .items[*].b[*]}{.a}{end}"],
+)
+def test_jsonpath_over_items_keeps_one_of_them(template):
+    """However long the list is: what was printed is forgotten before the next page is asked for."""
+    asked = []
+
+    def items():
+        for number in range(3):
+            asked.append(number)
+            yield {"a": number, "b": [{"a": number}]}
+
+    told = Template(template).render_list(items(), {})
+    while "1" not in next(told):
+        pass
+    assert asked == [0, 1]
 
 
 @pytest.mark.parametrize(
