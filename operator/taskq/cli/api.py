@@ -386,6 +386,7 @@ def _with_next_step(status: int, message: str, path: str) -> str:
         return f"the API server does not know who you are ({flat}); log in again, or choose another --context"
     if status == 403:
         return f"{flat}; ask for that right (`kubectl auth can-i --list` shows yours), or try another namespace with -n"
-    if status == 404 and "/apis/taskq.dev/" in path and "could not find the requested resource" in flat:
+    no_such_kind = "could not find the requested resource" in flat or flat == "404 page not found"  # or no such group
+    if status == 404 and "/apis/taskq.dev/" in path and no_such_kind:
         return "this cluster has no TaskQ: its CRDs are not installed; `kubectl taskq doctor` says how to mend it"
     return flat

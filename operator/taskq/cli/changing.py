@@ -58,7 +58,7 @@ def change_each(
     dry_run: str,
 ) -> int:
     """Patch objects that are named one by one; the exit code. All are looked for before one is changed."""
-    found = [_named(api, kind, name) for name in names]
+    found = [the_named(api, kind, name) for name in names]
     failed = False
     for obj in found:
         try:
@@ -74,7 +74,8 @@ def change_each(
     return 1 if failed else 0
 
 
-def _named(api: Api, kind: Kind, name: str) -> Object:
+def the_named(api: Api, kind: Kind, name: str) -> Object:
+    """The object; a CliError that says where to look when there is none."""
     found = api.find(kind, api.namespace, name.rpartition("/")[2])
     if found is None:
         hint = f"`kubectl -n {api.namespace} get {kind.plural}.{kind.group}` lists them, -n looks elsewhere"

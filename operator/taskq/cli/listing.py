@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from taskq.cli.api import Api
-from taskq.cli.kinds import Kind, Object
+from taskq.cli.kinds import SCHEDULE, Kind, Object
+from taskq.cli.masking import Masked
 from taskq.cli.output import Column, Format, Table, batches, note, print_documents
 
 
@@ -23,6 +24,8 @@ def list_kind(
     found: Iterable[Object]
     found = [api.get(kind, api.namespace, name) for name in names] if names else api.list(kind, namespace)
     if not form.is_table:
+        if kind == SCHEDULE:
+            found = map(Masked(api).schedule, found)
         print_documents(kind, found, form, single=len(names) == 1)
         return
     now = api.clock.now()

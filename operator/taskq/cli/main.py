@@ -55,8 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (the process' own by default); the exit code."""
     prog = program(sys.argv[0])
     try:
-        code = root.main(args=None if argv is None else list(argv), prog_name=prog, standalone_mode=False)
+        code = root.main(
+            args=_as_options(sys.argv[1:] if argv is None else argv), prog_name=prog, standalone_mode=False
+        )
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:  # `kubectl taskq schedule`: as kubectl's own groups do
+        sys.stdout.write(error.ctx.get_help() + "\n" if error.ctx else "")
+        return 0
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else prog
         return _fail(f"error: {_lower(error.format_message())}; see `{where} --help`")
@@ -74,10 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("error: the official client is not installed: `pip install 'taskq-operator[cli]'` adds it")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except SystemExit:  # click ends so when whoever reads has left, and only then
+        return BROKEN_PIPE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is flushed into the broken pipe
         return BROKEN_PIPE
     return code if isinstance(code, int) else 0
+
+
+def _as_options(argv: Sequence[str]) -> list[str]:
+    """`help COMMAND` and `version`, which kubectl has as commands, too."""
+    if argv and argv[0] == "help":
+        return [*argv[1:], "--help"]
+    return ["--version", *argv[1:]] if argv and argv[0] == "version" else list(argv)
 
 
 def _fail(text: str, code: int = 1) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from taskq import __version__
 from taskq.cli.catalog import CATALOG
 from taskq.cli.main import main, program
 from taskq.cli.reference import reference
@@ -89,3 +90,22 @@ def test_without_its_extra_it_says_what_to_install(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "taskq-operator[cli]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "Usage: "),
+        (["schedule"], "run-now"),
+        (["help"], "Usage: "),
+        (["help", "list"], "--sort-by"),
+        (["help", "schedule", "preview"], "--zone"),
+        (["version"], __version__),
+    ],
+)
+def test_help_and_version_are_commands_too(capsys, args, words):
+    """As kubectl has them; a group by itself tells what is in it, on stdout and without an error."""
+    assert main(args) == 0
+    said = capsys.readouterr()
+    assert words in said.out
+    assert said.err == ""

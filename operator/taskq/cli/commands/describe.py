@@ -14,6 +14,7 @@ from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.events import events_of
 from taskq.cli.framework import Command
 from taskq.cli.kinds import TASK, TEMPLATE, Object, name_of, namespace_of
+from taskq.cli.masking import LAST_APPLIED, MASK, is_sensitive
 from taskq.cli.options import connected
 from taskq.cli.output import Column, Table, coloured, phase_colour
 from taskq.cli.queueof import queue_of
@@ -22,7 +23,6 @@ from taskq.cli.text import age, between, local, one_line, parsed, since
 from taskq.cli.why import answered
 from taskq.resources.common import Phase
 
-MASK = "********"
 LABEL_WIDTH = 14
 
 
@@ -85,8 +85,10 @@ def _head(task: Object, queue: str, now: float) -> Iterable[str]:
         if value:
             yield _line(label, value)
     for key, label in (("labels", "Labels"), ("annotations", "Annotations")):
-        for index, (name, value) in enumerate(sorted((meta.get(key) or {}).items())):
-            yield _line(label, f"{name}={value}") if not index else f"{'':<{LABEL_WIDTH}} {name}={one_line(value, 200)}"
+        known = sorted((name, value) for name, value in (meta.get(key) or {}).items() if name != LAST_APPLIED)
+        for index, (name, value) in enumerate(known):
+            shown = f"{name}={one_line(value, 200)}"
+            yield _line(label, shown) if not index else f"{'':<{LABEL_WIDTH}} {shown}"
     yield _line("Created", _moment(meta["creationTimestamp"], now))
     if spec.get("notBeforeTime"):
         yield _line("Not before", local(spec["notBeforeTime"]))
@@ -118,7 +120,6 @@ def _parameters(task: Object, template: Object | None) -> list[str]:
     given = task["spec"].get("parameters") or []
     if not given:
         return []
-    known = {one["name"]: one for one in ((template or {}).get("spec", {}).get("parameters") or ())}
     lines = []
     for parameter in given:
         name = parameter["name"]
@@ -127,8 +128,7 @@ def _parameters(task: Object, template: Object | None) -> list[str]:
             key = f"/{reference['key']}" if "key" in reference else ""
             lines.append(f"{name} from {kind.removesuffix('KeyRef')} {reference['name']}{key}")
             continue
-        hidden = template is None and bool(tasks.type_of(task))
-        hidden = hidden or bool(known.get(name, {}).get("sensitive"))
+        hidden = bool(tasks.type_of(task)) and is_sensitive(name, template)
         lines.append(f"{name} = {MASK if hidden else one_line(str(parameter.get('value', '')), 200)}")
     return lines
 

@@ -15,6 +15,7 @@ from taskq.cli.columns import task_columns
 from taskq.cli.errors import ApiRefused, CliError
 from taskq.cli.framework import Command, option
 from taskq.cli.kinds import TASK, Object, name_of
+from taskq.cli.masking import Masked
 from taskq.cli.options import OUTPUT, connected, everywhere, printed
 from taskq.cli.output import Format, Table, batches, note, print_documents
 from taskq.cli.queueof import queue_of
@@ -101,7 +102,8 @@ def command(
     rows: Iterable[tuple[str, ...]]
     if not form.is_table:
         ordered = _sorted(found, lambda task: task, sort_by, now) if sort_by else found
-        print_documents(TASK, islice(ordered, limit), form, single=len(names) == 1)
+        shown = map(Masked(api).task, islice(ordered, limit))
+        print_documents(TASK, shown, form, single=len(names) == 1)
         return
     rows = _sorted(found, table.row, sort_by, now) if sort_by else map(table.row, found)
     count = 0

@@ -6,9 +6,9 @@ import click
 
 from taskq.cli.api import Api
 from taskq.cli.bulk import confirm
-from taskq.cli.changing import change_each, some_names
+from taskq.cli.changing import change_each, some_names, the_named
 from taskq.cli.framework import Command, option
-from taskq.cli.kinds import QUEUE
+from taskq.cli.kinds import QUEUE, name_of
 from taskq.cli.options import asking, connected, dry_run
 from taskq.cli.queuework import unfinished
 from taskq.cli.selection import GROUPS
@@ -30,9 +30,10 @@ def command(api: Api, names: tuple[str, ...], running: bool, yes: bool, dry_run:
     """
     phases = GROUPS["unfinished" if running else "waiting"]
     now = api.clock.now()
-    found = [task for name in names for task in unfinished(api, name, phases)]
+    queues = [name_of(the_named(api, QUEUE, name)) for name in names]  # a mistyped name would be an empty queue
+    found = [task for queue in queues for task in unfinished(api, queue, phases)]
     if not confirm(found, "cancel", yes=yes, dry_run=dry_run, named=False):
         return 0
     annotation = CANCEL_ALL_ANNOTATION if running else PURGE_ANNOTATION
     body = {"metadata": {"annotations": {annotation: stamp(now)}}}
-    return change_each(api, QUEUE, names, lambda _: body, "purged", dry_run=dry_run)
+    return change_each(api, QUEUE, queues, lambda _: body, "purged", dry_run=dry_run)
