@@ -61,6 +61,8 @@ class Target(BaseModel):
     def _whole(self) -> Self:
         if (self.hmac_key is None) == (self.hmac_key_file is None):
             raise ValueError("exactly one of hmacKey and hmacKeyFile must be set")
+        if self.hmac_key is not None and not self.hmac_key.get_secret_value():
+            raise ValueError("hmacKey is empty: anybody could sign with it")
         if self.url.scheme != "https" and not self.allow_http:
             raise ValueError("url must begin with https://, unless allowHttp is true")
         return self
@@ -106,6 +108,9 @@ class Webhooks:
         except OSError as error:
             logger.error("webhook %s: %s", target.name, error)  # noqa: TRY400 - a mistake in a file
             return f"the operator can't read the key of its target {target.name} (hmacKeyFile)"
+        except ValueError as error:
+            logger.error("webhook %s: %s", target.name, error)  # noqa: TRY400 - a mistake in a file
+            return f"the operator's key of its target {target.name} is empty (hmacKeyFile)"
         try:
             async with self._client().post(
                 str(target.url),
@@ -149,7 +154,11 @@ class Webhooks:
         if target.hmac_key is not None:
             return target.hmac_key.get_secret_value().encode()
         assert target.hmac_key_file is not None, "a target has a key"
-        return self._beside(target.hmac_key_file).read_bytes().rstrip(b"\r\n")
+        path = self._beside(target.hmac_key_file)
+        key = path.read_bytes().rstrip(b"\r\n")
+        if not key:  # as while somebody writes it: the call is tried again later
+            raise ValueError(f"hmacKeyFile {path} is empty: anybody could sign with its key")
+        return key
 
     def _trust(self, target: Target) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=str(self._beside(target.ca_file))) if target.ca_file else True

@@ -57,6 +57,7 @@ def called(path: Path, name: str = "pager") -> str:
         ({"url": "ftp://somewhere"}, "url"),
         ({"hmacKeyFile": "key"}, "exactly one of hmacKey and hmacKeyFile"),
         ({"hmacKey": None}, "exactly one of hmacKey and hmacKeyFile"),
+        ({"hmacKey": ""}, "hmacKey is empty"),
         ({"timeoutSeconds": 61}, "timeoutSeconds"),
         ({"timeout": 5}, "timeout"),
         ({"name": "Pager!"}, "name"),
@@ -133,6 +134,16 @@ def test_only_2xx_is_success(tmp_path: Path, status: int) -> None:
         said = called(write(tmp_path, target(receiver.url, allowHttp=True)))
     assert said == ("" if status < 300 else f"the target pager answered {status}")
     assert len(receiver.calls) == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_nothing_is_signed_with_an_empty_key(tmp_path: Path, content: str) -> None:
+    """A key file that is being written, or was emptied, holds the call back: a signature of it proves nothing."""
+    (tmp_path / "key").write_text(content, encoding="utf-8")
+    with Receiver() as receiver:
+        path = write(tmp_path, target(receiver.url, hmacKey=None, hmacKeyFile="key", allowHttp=True))
+        assert "empty (hmacKeyFile)" in called(path)
+        assert not receiver.calls
 
 
 def test_who_does_not_answer_is_given_up(tmp_path: Path) -> None:
