@@ -111,5 +111,6 @@ def _leads(url: str) -> bool:
 
 
 def _is_established(kube: Kube, name: str) -> bool:
-    conditions: list[Json] = kube.get("CustomResourceDefinition", name).get("status", {}).get("conditions", [])
+    status = kube.get("CustomResourceDefinition", name).get("status", {})
+    conditions: list[Json] = status.get("conditions") or []  # null for a moment after the creation
     return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
