@@ -9,6 +9,8 @@ from taskq.cli.errors import CliError
 
 NONE = "<none>"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+LONGEST_SECONDS = 36_525 * 86_400
+"""A hundred years: what is added to a moment or taken from it is still a date."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
@@ -45,12 +47,13 @@ def _two(big: int, unit: str, small: int, smaller: str) -> str:
 
 def duration(text: str) -> float:
     """Seconds of `15m`, `1h30m`, `2d`, or of a plain number of seconds; CliError for anything else."""
-    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
-        return float(text)
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = [(text, "s")] if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) not in {text, f"{text}s"}:
         raise CliError(f"{text!r} is no duration; write it like 30s, 15m, 1h30m or 2d")
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST_SECONDS:
+        raise CliError(f"{one_line(text, 30)!r} is more than a hundred years")
+    return seconds
 
 
 def whole_seconds(text: str) -> int:
