@@ -106,4 +106,5 @@ generate: $(READY) ## Make the CRDs, the reference pages and the chart's part of
 	$(BIN)/python -m taskq.observability.reference --docs docs/reference/metrics.md
 	$(BIN)/python -m taskq.cli.reference --docs docs/reference/cli.md
 	$(BIN)/python helm/chart_files.py
+	$(BIN)/python helm/alerts_page.py
 	$(BIN)/python gitops/argocd_files.py

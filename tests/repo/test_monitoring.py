@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import alerts_page
 from taskq.domain.reasons import STALLING, Reason
 from taskq.observability.metrics import Metrics
 from taskq.resources.common import DEFAULT_FAILURE_RATIO, DEFAULT_STUCK_SECONDS
@@ -66,6 +67,11 @@ def test_an_alert_is_tried_both_ways(name: str) -> None:
 def test_every_runbook_belongs_to_an_alert() -> None:
     """None is left of one that was renamed."""
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {rule["alert"] for rule in rules()}
+
+
+def test_the_reference_of_alerts_is_current() -> None:
+    """On failure: `make generate`."""
+    assert alerts_page.PAGE.read_text(encoding="utf-8") == alerts_page.page()
 
 
 def test_the_rules_use_the_defaults_that_the_fields_promise() -> None:
