@@ -11,6 +11,8 @@ NONE = "<none>"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 LONGEST_SECONDS = 36_525 * 86_400
 """A hundred years: what is added to a moment or taken from it is still a date."""
+FIRST_YEAR, LAST_YEAR = 1970, 9998
+"""So that a moment is a date in every time zone."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
@@ -114,6 +116,8 @@ def moment(text: str, now: float, zone: tzinfo | None = None) -> float:
     except ValueError as error:
         hint = "write it like 2026-03-01T14:00:00Z, '2026-03-01 14:00' or 14:00"
         raise CliError(f"{text!r} is no time; {hint}") from error
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise CliError(f"{text!r} is no time to work with: years go from {FIRST_YEAR} to {LAST_YEAR}")
     return (found if found.tzinfo else _placed(found, zone)).timestamp()
 
 

@@ -106,9 +106,13 @@ def test_convert_reads_any_text(monkeypatch, text, source):
 @given(st.text(max_size=30))
 @example("9" * 400 + "d")
 @example("1e9")
+@example("0001-01-01")
+@example("9999-12-31T23:59:59-14:00")
+@example("99999999d")
 def test_times_and_formats_are_read_or_refused(word):
     """By a CliError, which the command shows as one line."""
-    for read in (text.duration, text.whole_seconds, lambda word: text.moment(word, 1.7e9), parse_format):
+    reads = (text.duration, text.whole_seconds, lambda word: text.stamp(text.moment(word, 1.7e9)), parse_format)
+    for read in reads:
         with contextlib.suppress(CliError):
             read(word)
 
