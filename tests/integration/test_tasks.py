@@ -349,7 +349,7 @@ def test_a_cancelled_task_is_not_tried_again(desk: Desk) -> None:
     assert [attempt["exitCode"] for attempt in status["attempts"]] == [1]
 
 
-def test_a_deleted_task_frees_its_slot_when_its_pods_are_gone(desk: Desk) -> None:
+def test_a_deleted_task_frees_its_slot_when_its_pods_have_ended(desk: Desk) -> None:
     """Not when it is deleted."""
     desk.queue("single", maxConcurrency=1)
     desk.task("first", {"hold": True, "stopSeconds": 3}, queueName="single")
@@ -360,13 +360,15 @@ def test_a_deleted_task_frees_its_slot_when_its_pods_are_gone(desk: Desk) -> Non
     desk.wait_end("second")
     events = desk.audit()
     assert audit.overruns(events, {(desk.namespace, "single"): 1}) == []
-    gone = audit.requests(events, "delete", "pods", agent="fake-kubelet")[0]["requestReceivedTimestamp"]
+    pod = audit.requests(events, "delete", "pods", agent="fake-kubelet")[0]["objectRef"]["name"]
+    told = audit.requests(events, "patch", "pods/status", agent="fake-kubelet")
+    ended = [event for event in told if event["objectRef"]["name"] == pod][-1]["requestReceivedTimestamp"]
     second = next(
         event
         for event in audit.requests(events, "create", "jobs")
         if event["responseObject"]["metadata"]["labels"]["taskq.dev/task"] == "second"
     )
-    assert second["stageTimestamp"] > gone
+    assert second["stageTimestamp"] > ended
 
 
 def test_a_task_made_anew_under_the_same_name_is_another_one(desk: Desk) -> None:
