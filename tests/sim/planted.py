@@ -152,6 +152,39 @@ def siblings_do_not_share() -> None:
     Queues._root = lambda self, state: state  # type: ignore[method-assign,assignment]
 
 
+def rates_are_not_kept() -> None:
+    """A queue starts as fast as it can, whatever its rate."""
+    from taskq.domain.ordering import Starts
+
+    Starts.free_at = lambda _self, _limit, now: now  # type: ignore[method-assign]
+
+
+def the_cluster_has_room() -> None:
+    """The cluster-wide cap is taken for a queue's affair."""
+    from taskq.domain.queues import Queues
+
+    start = Queues.__init__
+
+    def init(self: Any, *, cluster_limit: Any = None) -> None:
+        start(self, cluster_limit=None)
+
+    Queues.__init__ = init  # type: ignore[method-assign]
+
+
+def purges_are_not_heard() -> None:
+    """What waits in a queue that was purged starts all the same."""
+    from taskq.domain import cancelling
+
+    cancelling._concerns = lambda *_: False
+
+
+def waiting_gains_nothing() -> None:
+    """A queue with `priorityAging` orders as if its Tasks had just come."""
+    from taskq.domain import policy
+
+    policy._aged = lambda *_: 0
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -166,5 +199,9 @@ MUTANTS: dict[str, Callable[[], None]] = {
         who_has_started_can_lose_its_key,
         accounts_are_not_counted,
         siblings_do_not_share,
+        rates_are_not_kept,
+        the_cluster_has_room,
+        purges_are_not_heard,
+        waiting_gains_nothing,
     )
 }

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import weakref
 from collections import Counter, defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -38,11 +39,18 @@ class Broken(AssertionError):  # noqa: N818 - a verdict
 class Judge(Referee):
     """Knows every Job ever made, and every cap ever set."""
 
-    def __init__(self, server: Server, dice: Dice, *, slack: float) -> None:
+    def __init__(self, server: Server, dice: Dice, *, slack: float, cluster_cap: int | None) -> None:
         """`slack`: seconds within which every operator learns of a change of a queue."""
         self._server = server
         self._dice = dice
         self._slack = slack
+        self._cluster_cap = cluster_cap
+        self._requests: dict[tuple[Key, str], tuple[float, str]] = {}
+        """By queue and field of its status: since when it says until when its Tasks are to end."""
+        self._clock_set_at: float | None = None
+        self._planned: weakref.WeakKeyDictionary[Any, dict[Key, float]] = weakref.WeakKeyDictionary()
+        """By operator, when it decided to create a Job."""
+        self._ever_asked: dict[Key, set[str]] = defaultdict(set)
         self.tallies: Counter[str] = Counter()
         self.made: dict[tuple[str, int], list[str]] = defaultdict(list)
         """Uids of the Jobs created for each Task uid and attempt, deleted ones included."""
@@ -88,6 +96,9 @@ class Judge(Referee):
         self._cap(Key(key.namespace, meta["labels"][QUEUE]), call)
         if not call.thawed and meta["labels"][QUEUE] in FAMILY:
             self._room_of_the_family(key)
+        if not call.thawed:
+            self._room_of_the_cluster()
+            self._not_asked_to_end(key, uid)
 
     def _one_job(self, key: Key, job: Kept, attempt: tuple[str, int], call: Call) -> None:
         """Rule 1."""
@@ -154,6 +165,67 @@ class Judge(Referee):
             raise Broken(f"rule 3: {parent} and {child} have {len(holding)} Jobs, the cap is {self._allowed(parent)}")
         self.tallies["a family's room looked at"] += 1
 
+    def _room_of_the_cluster(self) -> None:
+        """All queues keep the cluster-wide cap together: it is a setting, so there is no moment to learn of it."""
+        if self._cluster_cap is None:
+            return
+        holding = {uid for uid, _ in self._holding(None)} - self._beyond
+        if len(holding) > self._cluster_cap:
+            raise Broken(f"rule 3: {len(holding)} Jobs in the whole cluster, its cap is {self._cluster_cap}")
+        self.tallies["cluster's cap reached"] += len(holding) == self._cluster_cap
+
+    def _not_asked_to_end(self, key: Key, uid: str) -> None:
+        """What a request on the queue told to end is not started once every operator knows of it."""
+        task = next(((name, kept) for name, kept in self._server.every("tasks") if kept.uid == uid), None)
+        if task is None or "templateRef" in task[1].document["spec"]:
+            return
+        queue = Key(task[0].namespace, task[1].document["spec"].get("queueName", "default"))
+        for field in ("purge", "cancelAll"):
+            since, until = self._requests.get((queue, field), (0.0, ""))
+            created = task[1].document["metadata"]["creationTimestamp"]
+            if until and created <= until and self._server.loop.time() - since > self._slack:
+                raise Broken(f"Job {key} made although {field} told the Tasks made until {until} to end")
+
+    def clock_set(self) -> None:
+        """An operator's clock has jumped: what it derives from times is not what the server's times say."""
+        self._clock_set_at = self._server.loop.time()
+
+    def starts(self, operator: Any, launches: list[Any], *, clock_is_right: bool) -> None:
+        """No operator decides on more starts of a period than `rateLimit` allows, its predecessors' included."""
+        time = self._server.loop.time()
+        planned = self._planned.setdefault(operator, {})
+        for launch in launches:
+            planned[launch.job] = time
+            limit = operator._rules_of(launch.queue).rate_limit
+            if limit is None or not clock_is_right:
+                continue
+            since = time - limit.period_seconds + 0.001  # an epoch time has digits for microseconds, no more
+            born = self._there_since.get(launch.queue, time)
+            made_anew = born > max(0.0, since - self._slack)
+            jumped = self._clock_set_at is not None and self._clock_set_at > since - 2
+            if made_anew or jumped:  # then it may know of fewer starts than there were
+                continue
+            mine = {job for job, at in planned.items() if at > since and self._is_of(job, launch)}
+            first = datetime.fromtimestamp(self._server.now() - limit.period_seconds, UTC)
+            others = {
+                job
+                for job, kept in self._server.every("jobs", launch.queue.namespace)
+                if job not in planned
+                and kept.document["metadata"].get("labels", {}).get(QUEUE) == launch.queue.name
+                and kept.uid not in self._beyond
+                and datetime.fromisoformat(kept.document["metadata"]["creationTimestamp"]) > first
+            }
+            if len(mine | others) > limit.max_starts:
+                raise Broken(f"{launch.job} is start {len(mine | others)} of {limit.max_starts} in a period")
+            self.tallies["rate looked at"] += 1
+            self.tallies["rate looked at, with a predecessor's starts"] += bool(others)
+
+    def _is_of(self, job: Key, launch: Any) -> bool:
+        kept = self._server.get("jobs", job)
+        if kept is None:
+            return job == launch.job
+        return kept.document["metadata"].get("labels", {}).get(QUEUE) == launch.queue.name
+
     def _cap(self, queue: Key, call: Call) -> None:
         """Rule 3."""
         holding = self._holding(queue)
@@ -163,14 +235,15 @@ class Judge(Referee):
             raise Broken(f"rule 3: queue {queue} has {len(holding)} Jobs, its cap is {allowed}: {names}")
         self.tallies["cap reached"] += len(holding) == allowed
 
-    def _holding(self, queue: Key) -> list[tuple[str, str]]:
-        """Uid and name of the Jobs of a queue of which something runs or may still run, deleted ones included."""
+    def _holding(self, queue: Key | None) -> list[tuple[str, str]]:
+        """Uid and name of the Jobs of a queue, or of all, that run or may still run, deleted ones included."""
         found: dict[str, str] = {}
-        for key, kept in self._server.every("jobs", queue.namespace):
-            if kept.document["metadata"].get("labels", {}).get(QUEUE) == queue.name and self.lives(kept):
+        wanted = [queue.name] if queue else list({key.name for key in self._caps} | {"default"})
+        for key, kept in self._server.every("jobs", queue.namespace if queue else None):
+            if kept.document["metadata"].get("labels", {}).get(QUEUE) in wanted and self.lives(kept):
                 found[kept.uid] = key.name
         for uid, pods in self._pods.items():
-            if any(pod["metadata"]["labels"].get(QUEUE) == queue.name for pod in pods.values()):
+            if any(pod["metadata"]["labels"].get(QUEUE) in wanted for pod in pods.values()):
                 found.setdefault(uid, f"{uid} (deleted)")
         return sorted(found.items())
 
@@ -212,9 +285,18 @@ class Judge(Referee):
             self._there_since.pop(change.key, None)
         else:
             self._there_since.setdefault(change.key, self._server.loop.time())
+        self._note_requests(change)
         caps = self._caps[change.key]
         if not caps or caps[-1][1] != cap:
             caps.append((self._server.loop.time(), cap))
+
+    def _note_requests(self, change: Change) -> None:
+        status = change.new.document.get("status", {}) if change.new else {}
+        for field in ("purge", "cancelAll"):
+            until = status.get(field, {}).get("time", "")
+            if until != self._requests.get((change.key, field), (0.0, ""))[1]:
+                self._requests[change.key, field] = (self._server.loop.time(), until)
+                self._ever_asked[change.key].add(until)
 
     def _allowed(self, queue: Key) -> int:
         """The largest cap that an operator may believe in."""
@@ -288,10 +370,22 @@ class Judge(Referee):
         self.tallies[f"ended {new['phase']}"] += 1
         if new["reason"] in ("Duplicate", "Replaced"):
             self.tallies[f"ended as {new['reason']}"] += 1
+        if new["reason"] == "Purged":
+            self._was_purged(key, task)
         for attempt in [found for found in self.made if found[0] == task.uid]:
             self._nothing_runs(key, attempt)
         if new["phase"] == "Expired" and self._existing(task.uid):
             raise Broken(f"rule 2: Task {key} is Expired and has a Job")
+
+    def _was_purged(self, key: Key, task: Kept) -> None:
+        """Only what was there when its queue was purged."""
+        created = task.document["metadata"]["creationTimestamp"]
+        asked = [
+            until for queue, found in self._ever_asked.items() if queue.namespace == key.namespace for until in found
+        ]
+        if not any(created <= until for until in asked):
+            raise Broken(f"Task {key} was purged, made at {created}, after every purge")
+        self.tallies["ended as Purged"] += 1
 
     def _existing(self, uid: str) -> list[Kept]:
         return [kept for _, kept in self._server.every("jobs") if self._jobs.get(kept.uid, ("", 0))[0] == uid]
@@ -329,15 +423,18 @@ class Judge(Referee):
             if rules.fair_share_label_key or rules.concurrency_label_key:  # its turns are another order
                 continue
             chosen = stores.tasks.get(launch.task, launch.uid)
-            mine = _place(chosen, rules)
+            if rules.priority_aging and self._clock_set_at is not None:  # ages follow the clock that was
+                continue
+            mine = _place(chosen, rules, now)
             for task in stores.tasks:
                 if task.metadata.uid in started or task.metadata.uid == launch.uid or task.queue != launch.queue:
                     continue
-                if _place(task, rules) < mine and _startable(task, board, rules, now):
+                if _place(task, rules, now) < mine and _startable(task, board, rules, now):
                     raise Broken(
                         f"rule 4: Task {launch.task} was started before {task.metadata.key} in queue {launch.queue}"
                     )
             self.tallies["order looked at"] += 1
+            self.tallies["order looked at, with ages"] += rules.priority_aging is not None
             started.add(launch.uid)
 
 
@@ -387,12 +484,16 @@ def _due(task: Any) -> float:
     return max(start.timestamp(), created) if start else created
 
 
-def _place(task: Any, rules: Any) -> tuple[Any, ...]:
+def _place(task: Any, rules: Any, now: float) -> tuple[Any, ...]:
     """The order of design §3 rule 4, written down a second time on purpose."""
     priority = task.spec.priority if task.spec.priority is not None else (rules.task_defaults.priority or 0)
-    if rules.priority_order == "HighestFirst":
-        priority = -priority
-    due = _due(task)
+    due, gained = _due(task), 0
+    policy, aging = task.spec.retry_policy or rules.task_defaults.retry_policy, rules.priority_aging
+    if task.status.attempts and policy:
+        gained += policy.priority_boost
+    if aging and now > due:
+        gained += min(int((now - due) // aging.period_seconds) * aging.increment, aging.max_increase)
+    priority = priority - gained if rules.priority_order == "LowestFirst" else -(priority + gained)
     first = (due, priority) if rules.ordering == "TimeThenPriority" else (priority, due)
     meta = task.metadata
     return (*first, meta.creation_timestamp.timestamp(), meta.name, meta.uid)

@@ -39,6 +39,10 @@ SEEN = {
     "started alone of its key",
     "started alone of its account",
     "a family's room looked at",
+    "cluster's cap reached",
+    "ended as Purged",
+    "rate looked at",
+    "order looked at, with ages",
 }
 """What must have been judged, so that the rules were not kept by having nothing to do."""
 

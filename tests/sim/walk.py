@@ -110,6 +110,7 @@ class Replica:
             raw_limit_bytes=walk.raw_limit,
             launchers=walk.launchers,
             status_writers=2,
+            cluster_max_concurrency=walk.cluster_cap or 0,
         )
         api = SimApi(walk.server, caller, walk.dice)
         jitter = random.Random(walk.dice.random.getrandbits(32)).random
@@ -118,7 +119,7 @@ class Replica:
         return operator
 
     def _watch_plans(self, operator: Operator) -> None:
-        plan, loop = operator.board.plan, self.walk.loop
+        plan, loop, clock = operator.board.plan, self.walk.loop, self.clock
         at_once = [0.0, 0]
 
         def judged(now: float) -> Any:
@@ -129,6 +130,7 @@ class Replica:
                 raise self.walk.broken[-1]
             launches = [action for action in made.actions if isinstance(action, Launch)]
             self.walk.judge_order(operator, launches, now)
+            self.walk.judge_rate(operator, launches, clock_is_right=not clock.skew)
             return made
 
         operator.board.plan = judged  # type: ignore[method-assign]
@@ -144,9 +146,10 @@ class Walk:
         self.chunk = self.dice.random.choice((2, 5, 500))
         self.raw_limit = self.dice.random.choice((0, 8192, 8192))
         self.launchers = self.dice.random.choice((1, 3, 16))
+        self.cluster_cap = self.dice.random.choice((None, None, 4))
         self.server = Server(loop, self.dice)
         self.node = Node(self.server, self.dice)
-        self.judge = Judge(self.server, self.dice, slack=LOST_EVENT_HEALS)
+        self.judge = Judge(self.server, self.dice, slack=LOST_EVENT_HEALS, cluster_cap=self.cluster_cap)
         self.world = World(self.server, self.node, self.dice)
         self.replicas = [Replica(self, name) for name in ("ada", "bob")[: self.dice.random.choice((1, 2))]]
         self.over = False
@@ -157,6 +160,14 @@ class Walk:
         """Rule 4; what it finds ends the walk, whoever called."""
         try:
             self.judge.launches(operator.board, operator.stores, operator._rules_of, launches, now)
+        except Broken as error:
+            self.broken.append(error)
+            raise
+
+    def judge_rate(self, operator: Operator, launches: list[Launch], *, clock_is_right: bool) -> None:
+        """The starts of a period; what it finds ends the walk, whoever called."""
+        try:
+            self.judge.starts(operator, launches, clock_is_right=clock_is_right)
         except Broken as error:
             self.broken.append(error)
             raise
@@ -248,6 +259,7 @@ class Walk:
             if process is None or operator is None or process.dead:
                 continue
             if kind.startswith("clock"):
+                self.judge.clock_set()
                 step = dice.random.choice((5, 60, 3600))
                 replica.clock.skew = {"clock forward": step, "clock back": -step}.get(kind, 0.0)
             elif kind == "crash":
@@ -273,6 +285,8 @@ class Walk:
             self.dice.say(f"{process.name} thawed")
 
     def _calm_down(self) -> None:
+        if any(replica.clock.skew for replica in self.replicas):
+            self.judge.clock_set()
         for replica in self.replicas:
             replica.clock.skew = 0.0
             if replica.process and replica.process.frozen:

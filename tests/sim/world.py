@@ -24,6 +24,7 @@ SHARING: Object = {
     "fairShareLabelKey": "tenant",
 }
 """What the last queue always says: the room is its parent's, one Task of an account runs, and tenants take turns."""
+RATE: Object = {"maxStarts": 3, "periodSeconds": 60}
 TEMPLATES = ("build", "report")
 
 Found = tuple[Key, Kept]
@@ -61,6 +62,9 @@ class World:
             "queue opened": lambda: self._rule(state="Open"),
             "queue drains": lambda: self._rule(state="Draining"),
             "queue closed": lambda: self._rule(state="Closed"),
+            "queue only tried": lambda: self._rule(state="DryRun"),
+            "queue purged": lambda: self._ask("taskq.dev/purge"),
+            "queue cancelled": lambda: self._ask("taskq.dev/cancel-all"),
             "cap raised": lambda: self._cap(+1),
             "cap lowered": lambda: self._cap(-1),
             "order changed": self._reorder,
@@ -196,6 +200,8 @@ class World:
                 "jitterPercent": 10,
             },
         }
+        if dice.chance(0.3):
+            policy["priorityBoost"] = dice.random.randint(1, 5)
         if dice.chance(0.2):
             action = dice.random.choice(("Retry", "Fail", "Ignore"))
             policy["rules"] = [{"exitCodes": [2], "action": action}, {"reasons": ["JobDeleted"], "action": "Retry"}]
@@ -290,6 +296,10 @@ class World:
         spec: Object = {"maxConcurrency": self._dice.random.randint(1, 4)}
         if name == QUEUES[0]:
             spec["alerts"] = {"stuckSeconds": 8}
+            if self._dice.chance(0.4):
+                spec["rateLimit"] = RATE
+        if name == QUEUES[1] and self._dice.chance(0.4):
+            spec["priorityAging"] = {"periodSeconds": 10, "increment": 2, "maxIncrease": 6}
         if name == QUEUES[2]:
             spec |= SHARING
         self._server.create("taskqueues", NAMESPACE, {"metadata": {"name": name}, "spec": spec}, "user")
@@ -301,6 +311,15 @@ class World:
         before = self._server.revision
         self._server.patch("taskqueues", found[0], {"spec": spec}, who="user")
         return self._server.revision > before
+
+    def _ask(self, annotation: str) -> bool:
+        """A request on a queue, by a value that it has not had yet."""
+        found = self._one(list(self._server.every("taskqueues")))
+        if found is None:
+            return False
+        asked = {"metadata": {"annotations": {annotation: f"request {self._server.revision}"}}}
+        self._server.patch("taskqueues", found[0], asked, who="user")
+        return True
 
     def _cap(self, step: int) -> bool:
         found = self._one(list(self._server.every("taskqueues")))
