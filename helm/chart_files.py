@@ -1,4 +1,5 @@
-"""Writes what the chart has from the code: copies of the CRDs, and the settings in values.schema.json.
+"""Writes what the chart has from the code: copies of the CRDs, and the settings and the alerts' names in
+values.schema.json.
 
     python helm/chart_files.py [--check]
 
@@ -11,6 +12,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from taskq.settings import Settings
 
@@ -42,13 +45,20 @@ def files() -> dict[Path, str]:
 
 
 def _schema(text: str) -> str:
-    """The schema of the values with the operator's settings; all else in it is written by hand."""
+    """The schema of the values with the operator's settings and the alerts' names; all else is written by hand."""
     schema: dict[str, Any] = json.loads(text)
     fields = Settings.model_json_schema()["properties"]
     schema["properties"]["settings"]["properties"] = {
         name: {word: field[word] for word in KEPT if word in field} for name, field in fields.items() if name not in OWN
     }
+    schema["properties"]["prometheusRule"]["properties"]["alerts"]["propertyNames"] = {"enum": _alerts()}
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _alerts() -> list[str]:
+    """The names of all alerts of the chart."""
+    files = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (CHART / "rules").glob("*.yaml"))
+    return sorted(rule["alert"] for file in files for group in file["groups"] for rule in group["rules"])
 
 
 def main() -> int:

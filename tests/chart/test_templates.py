@@ -338,6 +338,37 @@ def test_the_pages_of_alerts_may_be_served_anywhere(render: Render) -> None:
             assert alert["annotations"]["runbook_url"] == page
 
 
+def test_single_alerts_can_be_left_out_or_changed(render: Render) -> None:
+    """By name; all others stay as they are."""
+    changed = {"TaskQHighUtilization": {"enabled": False}, "TaskQQueueStuck": {"for": "5m", "severity": "warning"}}
+
+    def alerts(**values: Any) -> dict[str, Json]:
+        made = render(prometheusRule={"enabled": True, **values}).all("PrometheusRule")
+        return {rule["alert"]: rule for one in made for group in one["spec"]["groups"] for rule in group["rules"]}
+
+    before, after = alerts(), alerts(alerts=changed)
+    assert before.pop("TaskQHighUtilization")
+    stuck = before["TaskQQueueStuck"]
+    before["TaskQQueueStuck"] = {**stuck, "for": "5m", "labels": {**stuck["labels"], "severity": "warning"}}
+    assert after == before
+
+
+def test_a_file_of_rules_without_any_left_makes_no_object(render: Render) -> None:
+    """Prometheus refuses a group of nothing."""
+    schedules = {f"TaskQSchedule{name}": {"enabled": False} for name in ("Missed", "Late", "Failing")}
+    made = render(prometheusRule={"enabled": True, "alerts": schedules}).all("PrometheusRule")
+    assert {rule["metadata"]["name"] for rule in made} == {"taskq-operator", "taskq-queues"}
+
+
+def test_further_objects_come_with_the_release(render: Render) -> None:
+    """With what templates know in them."""
+    queue = {"apiVersion": "taskq.dev/v1alpha1", "kind": "TaskQueue"}
+    metadata = {"name": "{{ .Release.Name }}-mail", "namespace": "team-a"}
+    made = render(extraObjects=[{**queue, "metadata": metadata, "spec": {"maxConcurrency": 3}}])
+    assert made.one("TaskQueue")["metadata"]["name"] == "taskq-mail"
+    assert made.one("TaskQueue")["spec"] == {"maxConcurrency": 3}
+
+
 # --- refused ------------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[Json, str]] = {
@@ -355,6 +386,9 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "port": ({"networkPolicy": {"apiServerPorts": [0]}}, "/networkPolicy/apiServerPorts/0"),
     "replicas": ({"replicas": "two"}, "/replicas"),
     "runbooks": ({"prometheusRule": {"runbookPrefix": "https://a/b"}}, "/prometheusRule/runbookPrefix"),
+    "alert that is none": ({"prometheusRule": {"alerts": {"TaskQueueStuck": {}}}}, "TaskQueueStuck"),
+    "time of an alert": ({"prometheusRule": {"alerts": {"TaskQQueueStuck": {"for": "soon"}}}}, "TaskQQueueStuck/for"),
+    "no object": ({"extraObjects": [{"kind": "TaskQueue"}]}, "/extraObjects/0"),
     "budget": ({"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable"),
     "no ServiceAccount": ({"serviceAccount": {"create": False}}, "serviceAccount.name: name the ServiceAccount"),
 }
