@@ -21,7 +21,8 @@ from bench.__main__ import RESULTS, environment, now, say
 from bench.rig import Rig, rig
 from taskq.cluster.session import Session
 
-SPACE = "listing"
+NAME = "listing"
+SPACE = NAME
 SIZES = (1_000, 10_000, 100_000)
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("list", "--limit", "1"),
@@ -131,9 +132,9 @@ def main() -> int:
     before = process.load_average()
     say(f"{'tasks':>9} {'took':>10} {'CPU':>10} {'peak':>11}")
     rows = asyncio.run(run(options.tasks or SIZES))
-    about = {"name": "listing", "date": now(), "load_average": [before, process.load_average()]}
+    about = {"name": NAME, "date": now(), "load_average": [before, process.load_average()]}
     result = environment() | about | {"task_bytes": load.TASK_BYTES, "raw": [row._asdict() for row in rows]}
-    (options.results / "listing.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    (options.results / f"{NAME}.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     return 0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bench import __main__ as command
-from bench import report
+from bench import listing, report
 from bench.measures import ALL, cold_start, failover, growth, launch_rate, memory, reaction, schedules, steady_state
 from bench.report import Figure
 
@@ -156,7 +156,7 @@ def test_the_page_is_current():
 
 def test_raw_results_belong_to_a_measurement():
     """A renamed measurement leaves no orphan behind."""
-    names = {module.NAME for module in ALL}
+    names = {module.NAME for module in (*ALL, listing)}
     files = list(Path(command.RESULTS).glob("*.json"))
     assert {file.stem for file in files} <= names
     assert all(json.loads(file.read_text())["name"] == file.stem for file in files)
