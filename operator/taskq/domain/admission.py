@@ -52,14 +52,22 @@ def why_blocked(
 
 def _not_accepted(task: Task, queue: Queue, now: float) -> Fault | None:
     name = queue.metadata.name
-    if queue.defect:
-        return Reason.INVALID_QUEUE, message(Reason.INVALID_QUEUE, queue=name, message=queue.defect)
+    if unreadable := unreadable_queue(queue):
+        return unreadable
     if queue.spec.state == "Closed" and not task.settled_attempt:
         return Reason.QUEUE_CLOSED, message(Reason.QUEUE_CLOSED, queue=name)
     if queue.spec.state == "Draining" and not accepted_before_draining(task, queue, now):
         since = stamp(draining_since(queue, now))
         return Reason.QUEUE_DRAINING, message(Reason.QUEUE_DRAINING, queue=name, since=since)
     return None
+
+
+def unreadable_queue(queue: Queue) -> Fault | None:
+    """Why a queue's rules are not known."""
+    if not queue.defect:
+        return None
+    text = message(Reason.INVALID_QUEUE, queue=queue.metadata.name, message=queue.defect)
+    return Reason.INVALID_QUEUE, text
 
 
 def may_start(rules: QueueSpec) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskq.domain import cancelling
-from taskq.domain.admission import Fault
+from taskq.domain.admission import Fault, unreadable_queue
 from taskq.domain.model import Queue, QueueStatus, seconds, stamp
 from taskq.domain.queue_state import Counts
-from taskq.domain.reasons import Reason, message
+from taskq.domain.reasons import Reason
 from taskq.domain.status import State, conditions
 from taskq.domain.stuck import STUCK
 
@@ -78,10 +78,8 @@ def stops_accepting(queue: Queue) -> bool:
 
 
 def _accepting(queue: Queue) -> State:
-    if queue.defect:
-        text = message(Reason.INVALID_QUEUE, queue=queue.metadata.name, message=queue.defect)
-        return "False", Reason.INVALID_QUEUE, text
-    return _STATES[queue.spec.state]
+    unreadable = unreadable_queue(queue)
+    return ("False", *unreadable) if unreadable else _STATES[queue.spec.state]
 
 
 def _steady(queue: Queue, why: Fault) -> Fault:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from taskq.domain import cancelling
-from taskq.domain.admission import Fault, may_start
+from taskq.domain.admission import Fault, may_start, unreadable_queue
 from taskq.domain.model import Key, Lane, Queue
 from taskq.domain.queue_state import QueueState
 from taskq.domain.reasons import Reason, message
@@ -83,8 +83,8 @@ class Queues:
 
     def fault_of(self, state: QueueState) -> Fault | None:
         """Why a queue can't start anything until somebody mends it."""
-        if state.queue and state.queue.defect:
-            return Reason.INVALID_QUEUE, message(Reason.INVALID_QUEUE, queue=state.key.name, message=state.queue.defect)
+        if state.queue and (unreadable := unreadable_queue(state.queue)):
+            return unreadable
         ref = state.rules.parent
         if ref is None:
             return None
