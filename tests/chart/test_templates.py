@@ -48,6 +48,8 @@ def test_a_plain_install_consists_of_this(render: Render) -> None:
         *(("ClusterRole", f"taskq-{name}") for name in ("view", "edit", "admin", "submitter")),
         ("Service", "taskq-metrics"),
         ("Deployment", "taskq"),
+        (POLICY, "taskq-reserved-labels"),
+        (f"{POLICY}Binding", "taskq-reserved-labels"),
         *(("CustomResourceDefinition", crd["metadata"]["name"]) for crd in CRDS),
     }
 
@@ -432,9 +434,22 @@ def test_templates_only_can_be_asked_for(render: Render) -> None:
     selector = {"matchLabels": {"taskq.dev/templates-only": "true"}}
     for given, selected in (({}, {}), ({"namespaceSelector": selector}, selector)):
         made = render(admissionPolicies={"templatesOnly": {"enabled": True, **given}})
-        binding = made.one(f"{POLICY}Binding")
-        assert binding["spec"]["policyName"] == made.one(POLICY)["metadata"]["name"] == "taskq-templates-only"
+        name = "taskq-templates-only"
+        binding = made.one(f"{POLICY}Binding", name)
+        assert binding["spec"]["policyName"] == name
         assert binding["spec"]["matchResources"]["namespaceSelector"] == selected
-        assert len(made.one(POLICY)["spec"]["validations"]) == 1
+        assert len(made.one(POLICY, name)["spec"]["validations"]) == 1
     strict = render(admissionPolicies={"templatesOnly": {"enabled": True, "allowSecretParameters": False}})
-    assert len(strict.one(POLICY)["spec"]["validations"]) == 2
+    assert len(strict.one(POLICY, name)["spec"]["validations"]) == 2
+
+
+def test_the_labels_are_reserved_where_the_operator_works(render: Render) -> None:
+    """Everywhere, in some namespaces, or nowhere; tests/integration/test_reserved_labels.py shows what it does."""
+    name = "taskq-reserved-labels"
+    assert "matchResources" not in render().one(f"{POLICY}Binding", name)["spec"]
+    some = render(namespaces=["team-a", "team-b"]).one(f"{POLICY}Binding", name)["spec"]
+    assert some["matchResources"]["namespaceSelector"]["matchExpressions"] == [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+    ]
+    without = render(admissionPolicies={"reservedLabels": {"enabled": False}})
+    assert not [obj for obj in without.objects if obj["kind"].startswith(POLICY)]

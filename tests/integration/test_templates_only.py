@@ -8,33 +8,13 @@ from typing import Any
 import pytest
 from kubernetes import client as kubernetes
 
-from cluster_tools import chart
-from cluster_tools.desk import Desk, Json, conditions, job_template
+from cluster_tools.desk import Desk, conditions, job_template
+from cluster_tools.policies import installed, refusal
 from cluster_tools.waiting import until
-from localcluster.tools import tool
 
 LABEL = "taskq.dev/templates-only"
-KINDS = {
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
-}
 BY_TEMPLATE = {"templateRef": {"name": "report"}}
 BY_SECRET = [{"name": "password", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
-
-
-def installed(client: kubernetes.ApiClient, **values: Any) -> Iterator[Json]:
-    """The chart's policy and its binding, until the end of the test."""
-    rendered = chart.render(tool("helm"), admissionPolicies={"templatesOnly": {"enabled": True, **values}})
-    custom: Any = kubernetes.CustomObjectsApi(client)
-    made = [(plural, rendered.one(kind)) for kind, plural in KINDS.items()]
-    for plural, obj in made:
-        custom.create_cluster_custom_object("admissionregistration.k8s.io", "v1", plural, obj)
-    try:
-        yield made[0][1]
-    finally:
-        for plural, obj in made:
-            name = obj["metadata"]["name"]
-            custom.delete_cluster_custom_object("admissionregistration.k8s.io", "v1", plural, name)
 
 
 def select(desk: Desk) -> None:
@@ -54,20 +34,12 @@ def select(desk: Desk) -> None:
     until(holds, "the policy holds")
 
 
-def refusal(*arguments: Any, **keywords: Any) -> str:
-    """What the API server says to a call that it refuses."""
-    call, *rest = arguments
-    with pytest.raises(kubernetes.ApiException) as caught:
-        call(*rest, **keywords)
-    assert caught.value.status == 403
-    return str(caught.value.body)
-
-
 @pytest.fixture
-def policy(client: kubernetes.ApiClient) -> Iterator[Json]:
+def policy(client: kubernetes.ApiClient) -> Iterator[None]:
     """Where the label is, and without Secrets as parameters."""
-    selector = {"matchLabels": {LABEL: "true"}}
-    yield from installed(client, namespaceSelector=selector, allowSecretParameters=False)
+    wanted = {"enabled": True, "namespaceSelector": {"matchLabels": {LABEL: "true"}}, "allowSecretParameters": False}
+    with installed(client, "taskq-templates-only", admissionPolicies={"templatesOnly": wanted}):
+        yield
 
 
 @pytest.mark.usefixtures("operator", "policy")
