@@ -23,6 +23,7 @@ ENV PATH=/usr/local/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONNOUSERSITE=1 \
-    SSL_CERT_FILE=/app/certifi/cacert.pem
+    SSL_CERT_FILE=/app/certifi/cacert.pem \
+    MALLOC_MMAP_THRESHOLD_=262144
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/python3", "-m", "taskq"]

@@ -118,6 +118,10 @@ async def cluster_versions(python: Path, packages: tuple[str, ...]) -> dict[str,
     return {"Kubernetes": kubernetes, **dict(zip(packages, found, strict=True))}
 
 
+OF_THE_IMAGE = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+"""What its image sets and a figure depends on."""
+
+
 class Replica:
     """One operator process."""
 
@@ -126,7 +130,7 @@ class Replica:
         self.port = free_port()
         self._log = log
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKQ_")}
-        environment |= {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPO / "operator")}
+        environment |= {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPO / "operator"), **OF_THE_IMAGE}
         command = [str(python), "-m", "taskq", "--http-address", f"127.0.0.1:{self.port}", *flags]
         with log.open("wb") as output:
             self.started_at = time.time()

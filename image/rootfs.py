@@ -47,8 +47,13 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONNOUSERSITE": "1",
     "SSL_CERT_FILE": f"/{APP}/certifi/cacert.pem",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
 }
-"""Of the container. Dockerfile has the same; a test compares them."""
+"""Of the container. Dockerfile has the same; a test compares them.
+
+The last is glibc's: a page of a list is larger and goes back to the system when it has been read, instead of leaving holes
+between what is kept of it. With Tasks of 100 KB that is 14 KB of each.
+"""
 
 ENTRYPOINT = ("/usr/local/bin/python3", "-m", "taskq")
 

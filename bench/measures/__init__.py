@@ -19,12 +19,12 @@ from bench.measures import (
 ALL: tuple[ModuleType, ...] = (
     launch_rate,
     steady_state,
-    reaction,
     memory,
+    reaction,
     cold_start,
     failover,
     schedules,
     growth,
     controllers,
 )
-"""In the order of the table; those that share a cluster are neighbours."""
+"""In the order of the table; those that share a cluster are neighbours, memory first: nothing has ended in it then."""

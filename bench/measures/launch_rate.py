@@ -16,8 +16,7 @@ NAME = "launch-rate"
 TARGET = 0.9
 WITHIN_SECONDS = 300.0
 IF_MISSED = (
-    "the API server is the limit on this machine, and the operator's process, its watches and the writes that say "
-    "Running share its CPUs"
+    "the API server is the limit on this machine, and shares its CPUs with the operator's process and its watch of Jobs"
 )
 
 

@@ -10,6 +10,7 @@ import yaml
 import chart_files
 import rootfs
 import taskq
+from bench import rig
 
 REPO = Path(__file__).parents[2]
 GENERATED = chart_files.files()
@@ -37,5 +38,6 @@ def test_the_dockerfile_sets_what_the_other_build_sets():
     text = (REPO / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = dict(line.split(" ", 1) for line in text.splitlines() if line and line[0] not in "# ")
     assert dict(pair.split("=", 1) for pair in lines["ENV"].split()) == rootfs.ENVIRONMENT
+    assert rig.OF_THE_IMAGE.items() <= rootfs.ENVIRONMENT.items(), "what is measured is what is installed"
     assert lines["USER"] == f"{rootfs.USER}:{rootfs.USER}"
     assert yaml.safe_load(lines["ENTRYPOINT"]) == list(rootfs.ENTRYPOINT)
