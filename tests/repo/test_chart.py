@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bench import rig
 
 import chart_files
 import rootfs
 import taskq
-from bench import rig
 
 REPO = Path(__file__).parents[2]
 GENERATED = chart_files.files()
