@@ -51,8 +51,8 @@ ENVIRONMENT = {
 }
 """Of the container. Dockerfile has the same; a test compares them.
 
-The last is glibc's: a page of a list is larger and goes back to the system when it has been read, instead of leaving holes
-between what is kept of it. With Tasks of 100 KB that is 14 KB of each.
+The last is glibc's: a page of a list is larger and goes back to the system when it has been read, instead of leaving
+holes between what is kept of it. With Tasks of 100 KB that is 14 KB of each.
 """
 
 ENTRYPOINT = ("/usr/local/bin/python3", "-m", "taskq")
