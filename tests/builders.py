@@ -143,6 +143,17 @@ class QueueBuilder(Builder[Queue]):
         changed = self._with("spec", **values)
         return changed.meta(generation=self.document["metadata"]["generation"] + 1)
 
+    def annotated(self, written: float | None = None, by: str = "kubectl", **values: str) -> Self:
+        """Somebody wrote annotations of `taskq.dev/`, at this second by the API server's clock, if it says so."""
+        names = {f"taskq.dev/{name.replace('_', '-')}": value for name, value in values.items()}
+        changed = self._with("metadata", "annotations", **names)
+        if written is None:
+            return changed
+        owned = {"f:metadata": {"f:annotations": {f"f:{name}": {} for name in names}}}
+        entry = {"manager": by, "operation": "Update", "time": at(written), "fieldsV1": owned}
+        others = [e for e in self.document["metadata"].get("managedFields", ()) if e["manager"] != by]
+        return changed.meta(managedFields=[*others, entry])
+
 
 class TemplateBuilder(Builder[Template]):
     """A TaskTemplate."""

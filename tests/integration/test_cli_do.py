@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
 
 from cluster_tools.command_line import CommandLine
 from cluster_tools.desk import Desk, conditions, job_template
+from taskq.clock import SystemClock
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -371,6 +374,15 @@ def test_purge_empties_a_queue(taskq: CommandLine, desk: Desk) -> None:
     taskq("purge", "q", "--running", "--yes")
     desk.wait_phase("runs", "Cancelled")
     assert desk.get("elsewhere")["status"]["phase"] == "Pending"
+
+
+def test_a_purge_does_not_go_by_the_users_clock(taskq: CommandLine, desk: Desk) -> None:
+    """A laptop an hour behind asks for as much as any other: all that was there."""
+    desk.queue("q", state="Paused")
+    desk.task("waits", queueName="q")
+    with mock.patch.object(SystemClock, "now", return_value=time.time() - 3600):
+        taskq("purge", "q", "--yes")
+    assert desk.wait_end("waits")["status"]["reason"] == "Purged"
 
 
 # --- schedules ----------------------------------------------------------------------------------------------------

@@ -84,6 +84,25 @@ def test_a_purge_ends_what_waits(replica: OperatorProcess, desk: Desk, kubelet: 
     assert replica.running
 
 
+@pytest.mark.parametrize("what", ["purge", "cancel-all"])
+def test_a_request_parts_what_was_there_from_what_comes_after_it(
+    replica: OperatorProcess, desk: Desk, what: str
+) -> None:
+    """All that was created before the annotation ends; nothing that is created once the status tells of it."""
+    field = {"purge": "purge", "cancel-all": "cancelAll"}[what]
+    for queue in ("first", "second", "third"):
+        before, after = f"{queue}-before", f"{queue}-after"
+        desk.queue(queue, state="Paused")
+        desk.task(before, queueName=queue)
+        ask(desk, queue, what, "now")
+        taken_up(desk, queue, field, "now")
+        desk.task(after, queueName=queue)
+        assert ends(desk, before)[before][0] == "Cancelled"
+        desk.change(queue, "TaskQueue", state="Open")
+        assert ends(desk, after) == {after: ("Succeeded", "Succeeded")}
+    assert replica.running
+
+
 def test_cancel_all_stops_what_runs(replica: OperatorProcess, desk: Desk) -> None:
     """Gracefully; one operator begins it and another one, after a crash, ends it."""
     desk.queue("busy", maxConcurrency=1)

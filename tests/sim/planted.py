@@ -178,6 +178,13 @@ def purges_are_not_heard() -> None:
     cancelling._concerns = lambda *_: False
 
 
+def purges_are_told_of_at_once() -> None:
+    """The status tells of a request in the second that it counts up to, which others go on to create Tasks in."""
+    from taskq.domain import requests
+
+    requests._WAIT_SECONDS = 0.0
+
+
 def waiting_gains_nothing() -> None:
     """A queue with `priorityAging` orders as if its Tasks had just come."""
     from taskq.domain import policy
@@ -202,6 +209,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         rates_are_not_kept,
         the_cluster_has_room,
         purges_are_not_heard,
+        purges_are_told_of_at_once,
         waiting_gains_nothing,
     )
 }

@@ -51,6 +51,8 @@ class Judge(Referee):
         self._planned: weakref.WeakKeyDictionary[Any, dict[Key, float]] = weakref.WeakKeyDictionary()
         """By operator, when it decided to create a Job."""
         self._ever_asked: dict[Key, set[str]] = defaultdict(set)
+        self._asked_at: dict[tuple[Key, str], str] = {}
+        """When a value of an annotation was first seen on a queue."""
         self.tallies: Counter[str] = Counter()
         self.made: dict[tuple[str, int], list[str]] = defaultdict(list)
         """Uids of the Jobs created for each Task uid and attempt, deleted ones included."""
@@ -292,9 +294,14 @@ class Judge(Referee):
 
     def _note_requests(self, change: Change) -> None:
         status = change.new.document.get("status", {}) if change.new else {}
+        for nonce in change.new.document["metadata"].get("annotations", {}).values() if change.new else ():
+            self._asked_at.setdefault((change.key, nonce), self._server.stamp())
         for field in ("purge", "cancelAll"):
             until = status.get(field, {}).get("time", "")
             if until != self._requests.get((change.key, field), (0.0, ""))[1]:
+                asked_at = self._asked_at.get((change.key, status.get(field, {}).get("nonce", "")), "")
+                if until and not asked_at <= until < self._server.stamp():
+                    raise Broken(f"{field} of {change.key}, asked for at {asked_at}, is told of and counts to {until}")
                 self._requests[change.key, field] = (self._server.loop.time(), until)
                 self._ever_asked[change.key].add(until)
 

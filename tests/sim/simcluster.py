@@ -276,6 +276,10 @@ class Server:
         if named.get("uid") not in (None, meta["uid"]) and not status:
             raise Refused(422, "Invalid", "metadata.uid: Invalid value: field is immutable")
         new = merged(old.document, patch)
+        for name in named.get("annotations") or ():
+            owned = {"f:metadata": {"f:annotations": {f"f:{name}": {}}}}
+            others = [entry for entry in new["metadata"].get("managedFields", ()) if entry["fieldsV1"] != owned]
+            new["metadata"]["managedFields"] = [*others, {"time": self.stamp(), "fieldsV1": owned}]
         if status:
             new = {**old.document, "status": new.get("status", {})}
         elif resource in WITH_STATUS:

@@ -18,6 +18,7 @@ from taskq.domain.board import Board
 from taskq.domain.decoding import decode_queue
 from taskq.domain.model import Key, Queue, Task
 from taskq.domain.queue_status import queue_patch, stops_accepting
+from taskq.domain.requests import OpenRequests
 from taskq.domain.stuck_queue import QuietQueues
 from taskq.domain.tally import Tally
 from taskq.errors import RequestError
@@ -53,18 +54,19 @@ class QueueStatuses:
         self._tally = Tally()
         self._stopping: dict[Key, float] = {}
         """When the queues that are about to accept no more may say so, epoch seconds."""
+        self._asked = OpenRequests()
 
     async def run(self) -> None:
         """Compare and write until cancelled."""
         while True:
             await self.write_all()
-            now = self._clock.now()
-            await asyncio.sleep(min([self._every, *(at - now for at in self._stopping.values() if at > now)]))
+            await asyncio.sleep(min(self._every, self._next_due()))
 
     async def write_all(self) -> None:
         """Bring every status up to date; what can't be written now is left for the next time."""
         queues = list(self._queues)
         self._stopping = self._still_stopping(queues, self._clock.now())
+        self._asked.look(queues, self._clock.now(), self._clock.uptime())
         for queue in queues:
             try:
                 await self._attend(queue)
@@ -86,7 +88,17 @@ class QueueStatuses:
         fault = self._board.queues.fault_of(state)
         totals = self._tally.totals(queue, kept) if self._retention.scanned else None
         why = self._quiet.judge(queue, state, now)
-        patch = queue_patch(queue, state.counts(), kept, state.last_start, now, totals=totals, fault=fault, stuck=why)
+        patch = queue_patch(
+            queue,
+            state.counts(),
+            kept,
+            state.last_start,
+            now,
+            totals=totals,
+            fault=fault,
+            stuck=why,
+            asked=self._asked.due(queue, self._clock.uptime()),
+        )
         if not patch or not await write_status(self._api, self._queues, decode_queue, "taskqueues", queue, patch):
             return
         if note := stuck.note(queue.condition(stuck.STUCK), why):
@@ -97,3 +109,10 @@ class QueueStatuses:
         soon = math.floor(now) + 1
         stopping = (queue.metadata.key for queue in queues if stops_accepting(queue))
         return {key: min(self._stopping.get(key, soon), soon) for key in stopping}
+
+    def _next_due(self) -> float:
+        """Seconds until something may be written that has to wait for the end of a second; infinite for nothing."""
+        now, uptime = self._clock.now(), self._clock.uptime()
+        asked = self._asked.next_due(uptime)
+        soon = [at - now for at in self._stopping.values() if at > now]
+        return min([*soon, math.inf if asked is None else asked - uptime])

@@ -1,20 +1,19 @@
 """Who wants a Task to end before its time: the Task's own ``cancellation``, or a request on its queue.
 
 A request is an annotation of the TaskQueue, taken up once: the operator writes its value and a time into the queue's
-status, and decisions read only that. It concerns Tasks created up to that time, so it needs no list of them, survives
-a crash at any point, and leaves alone what is created later.
+status (:mod:`taskq.domain.requests`), and decisions read only that. It concerns Tasks created up to that second, so it
+needs no list of them, survives a crash at any point, and leaves alone what is created later.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from taskq.domain.model import Queue, Task, seconds, stamp
 from taskq.domain.outcome import Outcome
 from taskq.domain.queue_facts import QueueRequest
 from taskq.domain.reasons import Reason, message
-from taskq.resources.common import CANCEL_ALL_ANNOTATION, MAX_TOKEN_LENGTH, PURGE_ANNOTATION
+from taskq.resources.common import CANCEL_ALL_ANNOTATION
 
 
 class Wish(NamedTuple):
@@ -57,21 +56,6 @@ def is_new(old: Queue, new: Queue) -> bool:
     return (old.status.purge, old.status.cancel_all) != (new.status.purge, new.status.cancel_all)
 
 
-def taken_up(queue: Queue, now: float) -> dict[str, Any]:
-    """What a queue's status must say of requests that it does not say yet."""
-    asked = {
-        "purge": (PURGE_ANNOTATION, queue.status.purge),
-        "cancelAll": (CANCEL_ALL_ANNOTATION, queue.status.cancel_all),
-    }
-    patch: dict[str, Any] = {}
-    for field, (annotation, before) in asked.items():
-        nonce = queue.metadata.annotations.get(annotation, "")[:MAX_TOKEN_LENGTH]
-        if nonce and (before is None or before.nonce != nonce):
-            until = max(_limit(nonce, now), seconds(before.time) if before else 0.0)
-            patch[field] = {"nonce": nonce, "time": stamp(until)}
-    return patch
-
-
 def _of_queue(task: Task, queue: Queue | None) -> Wish | None:
     request = queue.status.cancel_all if queue else None
     if request and _concerns(request, task):
@@ -86,15 +70,3 @@ def _cancelled(who: str) -> Wish:
 
 def _concerns(request: QueueRequest, task: Task) -> bool:
     return task.metadata.created <= seconds(request.time)
-
-
-def _limit(nonce: str, now: float) -> float:
-    """The time that a value names, if it names one in the past; else now.
-
-    A day alone, or a time without a zone, names none: it might as well be a number that somebody counts up.
-    """
-    try:
-        named = datetime.fromisoformat(nonce)
-    except ValueError:
-        return now
-    return max(0.0, min(now, seconds(named))) if named.tzinfo else now

@@ -16,6 +16,7 @@ from taskq.domain.model import (
     Pod,
     PodStatus,
     Queue,
+    QueueMetadata,
     QueueStatus,
     SlimMetadata,
     Task,
@@ -57,7 +58,7 @@ class _TemplateButSpec(msgspec.Struct):
 class _QueueButSpec(msgspec.Struct):
     """What is kept of a queue whose rules can't be read."""
 
-    metadata: Metadata
+    metadata: QueueMetadata
     status: QueueStatus = msgspec.field(default_factory=QueueStatus)
 
 

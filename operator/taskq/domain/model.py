@@ -20,7 +20,7 @@ from taskq.domain.facts import Value as _Value
 from taskq.domain.following import Hooks, HookStatus, ParentTask, RetryOf, TemplateRef
 from taskq.domain.items import Batch, Progress
 from taskq.domain.parameters import Parameter
-from taskq.domain.queue_facts import QueueRequest, Totals
+from taskq.domain.queue_facts import ManagedFields, QueueRequest, Totals
 from taskq.domain.ties import Deduplication, Dependency, DependencyOutcome
 from taskq.resources.common import (
     BACKOFF_BASE_SECONDS,
@@ -392,10 +392,24 @@ class QueueStatus(_Facts):
     last_start_time: datetime | None = None
 
 
+class QueueMetadata(Metadata):
+    """Metadata of a TaskQueue: a request by annotation counts from when it was written."""
+
+    managed_fields: tuple[ManagedFields, ...] = ()
+
+    def annotated(self, name: str) -> float | None:
+        """The second in which an annotation got its value or a later one, by the API server's clock; None: unknown.
+
+        Who repeats a value owns it as well, from later on; and an owner may have written something else since.
+        """
+        owners = (entry for entry in self.managed_fields if entry.time and entry.has_annotation(name))
+        return min((seconds(entry.time) for entry in owners if entry.time), default=None)
+
+
 class Queue(_Facts):
     """A TaskQueue."""
 
-    metadata: Metadata
+    metadata: QueueMetadata
     spec: QueueSpec = msgspec.field(default_factory=QueueSpec)
     status: QueueStatus = msgspec.field(default_factory=QueueStatus)
     defect: str = ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from taskq.domain import cancelling
+from taskq.domain import requests
 from taskq.domain.admission import Fault, unreadable_queue
 from taskq.domain.model import Queue, QueueStatus, seconds, stamp
 from taskq.domain.queue_state import Counts
 from taskq.domain.reasons import Reason
+from taskq.domain.requests import Request
 from taskq.domain.status import State, conditions
 from taskq.domain.stuck import STUCK
 
@@ -34,12 +35,13 @@ def queue_patch(
     totals: Mapping[str, int] | None = None,
     fault: Fault | None = None,
     stuck: Fault | None = None,
+    asked: Iterable[Request] = (),
 ) -> dict[str, Any] | None:
     """The status to write, or None when it stands already.
 
     ``finished`` counts, by phase, the finished Tasks that are still kept, ``totals`` all that there were (None while
     that is not known yet); ``fault`` is why it can start nothing, ``stuck`` why it has
-    started nothing for long.
+    started nothing for long; ``asked`` is what it is to tell of from now on.
     """
     present = queue.status
     states: dict[str, State | None] = {
@@ -63,7 +65,7 @@ def queue_patch(
     }
     if totals is not None and _by_phase(totals) != _totals(present):
         patch["totals"] = _by_phase(totals)
-    patch |= cancelling.taken_up(queue, now)
+    patch |= requests.told(asked)
     return patch if _facts(patch) != _present(queue) else None
 
 

@@ -328,8 +328,8 @@ class QueueRequest(Model):
         Time,
         Field(
             description=(
-                "It concerns Tasks created up to this second: the value itself if it is a time (RFC 3339) in the past, "
-                "else when the operator saw it. It never moves back."
+                "It concerns Tasks created up to this second, by the API server's clock: the one in which the "
+                "annotation was written, or the value itself if it is an earlier time (RFC 3339). It never moves back."
             )
         ),
     ]

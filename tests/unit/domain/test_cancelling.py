@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from builders import T0, TaskBuilder, at, make_job, make_pod, make_queue, make_task
-from taskq.domain import cancelling
 from taskq.domain.actions import StopJob, WriteStatus
 from taskq.domain.lifecycle import Decision, Stage, View, decide
 from taskq.domain.model import Queue
 from taskq.domain.queues import Queues
 
 
-def asked(nonce: str = "", what: str = "purge", **status: Any) -> Queue:
-    """A queue with an annotation, and with what its status says of such requests."""
-    queue = make_queue()
-    if nonce:
-        queue = queue.meta(annotations={f"taskq.dev/{what}": nonce})
-    return queue._with("status", **status).build()
+def asked(**status: Any) -> Queue:
+    """A queue with what its status says of requests."""
+    return make_queue()._with("status", **status).build()
 
 
 def request(time: float, nonce: str = "one") -> dict[str, str]:
@@ -37,36 +31,6 @@ def end(decision: Decision) -> tuple[str, str]:
     (write,) = decision.actions
     assert isinstance(write, WriteStatus)
     return write.status["phase"], write.status["reason"]
-
-
-@pytest.mark.parametrize(
-    ("nonce", "until"),
-    [
-        ("one", 30.5),
-        (at(20), 20),
-        (at(25.25), 25),
-        (at(99), 30.5),  # none in the future
-        ("2026-03-02T12:00:20", 30.5),  # without a zone it is no time
-        ("20260302", 30.5),
-        ("0001-01-01T00:00:00Z", -T0),
-    ],
-)
-def test_a_new_value_is_taken_up_with_its_time(nonce: str, until: float) -> None:
-    """That is the value itself if it is a time, else when it is seen; whole seconds, as creation times have."""
-    assert cancelling.taken_up(asked(nonce), T0 + 30.5) == {"purge": {"nonce": nonce, "time": at(int(until))}}
-    assert cancelling.taken_up(asked(nonce, "cancel-all"), T0 + 30.5).keys() == {"cancelAll"}
-
-
-def test_a_value_is_taken_up_once() -> None:
-    """And no annotation at all asks for nothing."""
-    assert cancelling.taken_up(asked("one", purge=request(10)), T0 + 30) == {}
-    assert cancelling.taken_up(asked(), T0 + 30) == {}
-
-
-def test_a_later_request_takes_nothing_back() -> None:
-    """What an earlier one concerned may not have ended yet."""
-    patch = cancelling.taken_up(asked(at(5), purge=request(10)), T0 + 30)
-    assert patch == {"purge": {"nonce": at(5), "time": at(10)}}
 
 
 def test_a_purge_ends_what_waits_and_was_there() -> None:

@@ -29,7 +29,7 @@ def command(api: Api, names: tuple[str, ...], running: bool, yes: bool, dry_run:
     part of a queue use `cancel` with filters.
     """
     phases = GROUPS["unfinished" if running else "waiting"]
-    now = api.clock.now()
+    now = api.server_now()
     queues = [name_of(the_named(api, QUEUE, name)) for name in names]  # a mistyped name would be an empty queue
     found = [task for queue in queues for task in unfinished(api, queue, phases)]
     if not confirm(found, "cancel", yes=yes, dry_run=dry_run, named=False):
