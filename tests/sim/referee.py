@@ -202,10 +202,7 @@ class Judge(Referee):
             if limit is None or not clock_is_right:
                 continue
             since = time - limit.period_seconds + 0.001  # an epoch time has digits for microseconds, no more
-            born = self._there_since.get(launch.queue, time)
-            made_anew = born > max(0.0, since - self._slack)
-            jumped = self._clock_set_at is not None and self._clock_set_at > since - 2
-            if made_anew or jumped:  # then it may know of fewer starts than there were
+            if self._clock_set_at is not None and self._clock_set_at > since - 2:  # it may know of fewer starts
                 continue
             mine = {job for job, at in planned.items() if at > since and self._is_of(job, launch)}
             first = datetime.fromtimestamp(self._server.now() - limit.period_seconds, UTC)

@@ -27,7 +27,7 @@ from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Templa
 from taskq.domain.pace import Span, span_of
 from taskq.domain.pods import Pods
 from taskq.domain.queue_state import QueueState
-from taskq.domain.queues import Queues
+from taskq.domain.queues import START_SECONDS, Queues
 from taskq.domain.reasons import Reason
 from taskq.domain.registry import Registry
 from taskq.domain.write_queue import WriteQueue
@@ -150,6 +150,8 @@ class Board:
         for uid in list(islice(self._dirty, DECISIONS_PER_PASS)):
             del self._dirty[uid]
             self._decide(uid, now)
+        if self.queues.newly_limited:
+            self.queues.recall(self._starts(now))
         if not self._dirty:
             self._dirty.clear()  # an emptied dict keeps the holes of all that it held, and each look walks over them
         # Launches first: a freed slot should not wait for the request that writes down why it is free. An order is
@@ -162,6 +164,15 @@ class Board:
         actions += self._start_writes(self._writes.take_minor(self._room_to_write, now, peace=peace))
         defects, self._defects = self._defects, []
         return Plan(actions, now if self._dirty else self._next_wake(), defects)
+
+    def _starts(self, now: float) -> Iterator[tuple[Key, float]]:
+        """The queue and the time of every start that is known of; one whose Job was not seen yet counts as of now."""
+        for key, asked_in in self._asked_for.items():
+            if key not in self._jobs:
+                yield asked_in, now
+        for job in self._jobs.values():
+            if queue := queue_of(job):
+                yield queue, job.metadata.created + START_SECONDS
 
     def _ring(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from taskq.domain import cancelling
 from taskq.domain.admission import Fault, may_start, unreadable_queue
 from taskq.domain.model import Key, Lane, Queue
+from taskq.domain.ordering import Starts
 from taskq.domain.queue_state import QueueState
 from taskq.domain.reasons import Reason, message
 
 NEVER = float("-inf")
+
+START_SECONDS = 1.0
+"""A Job's creation time has whole seconds; for a ``rateLimit`` the later end counts."""
 
 _HELD_BY = {"Paused": Reason.QUEUE_PAUSED, "Closed": Reason.QUEUE_CLOSED, "DryRun": Reason.DRY_RUN}
 
@@ -37,6 +41,8 @@ class Queues:
         self._wakes: dict[Key, float] = {}
         self._running: Counter[str] = Counter()
         self._last_start: dict[str, float] = {}
+        self.newly_limited: set[Key] = set()
+        """The queues with a ``rateLimit`` that they had not before: :meth:`recall` is to be told of their starts."""
 
     def __iter__(self) -> Iterator[QueueState]:
         """All queues that are of any interest."""
@@ -67,6 +73,8 @@ class Queues:
         if old and new and old.metadata.generation == new.metadata.generation:
             state.queue = new
             return state.members if cancelling.is_new(old, new) else set()
+        if new and new.spec.rate_limit and not (old and old.spec.rate_limit):
+            self.newly_limited.add(state.key)
         self._adopt(state.key, old, new)
         state.configure(new)
         family = [state, *(self.of(child) for child in self._children.get(state.key, ()))]
@@ -133,13 +141,29 @@ class Queues:
             self._running[queue.namespace] += 1
 
     def note_start(self, queue: Key, created: float) -> None:
-        """A Job is found that this process did not start; its creation time has whole seconds: the later end counts."""
+        """A Job is found that this process did not start."""
         state = self.of(queue)
         root = self._root(state)
         for member in (state, root) if root and root is not state else (state,):
-            member.starts.add(created + 1)
+            member.starts.add(created + START_SECONDS)
         state.last_start = max(created, state.last_start or created)
         self._last_start[queue.namespace] = max(created, self._last_start.get(queue.namespace, created))
+
+    def recall(self, starts: Iterable[tuple[Key, float]]) -> None:
+        """Count, against the limits that are new, all starts that are known: queues and times in epoch seconds.
+
+        Without a limit none are kept, and a queue may be deleted and made anew: neither must allow a burst, since the
+        Jobs are there to tell, as they do after a restart.
+        """
+        bound: dict[Key, list[Starts]] = {}
+        for state in [self._states[key] for key in self.newly_limited if key in self._states]:
+            state.starts = Starts()
+            for member in self._family(state):
+                bound.setdefault(member.key, []).append(state.starts)
+        self.newly_limited.clear()
+        for queue, at in starts:
+            for known in bound.get(queue, ()):
+                known.add(at)
 
     def free(self, queue: Key, job: Key) -> None:
         """A Job holds its slot no longer."""

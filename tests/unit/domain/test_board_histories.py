@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from builders import T0, QueueBuilder, TaskBuilder, make_job, make_pod, make_queue, make_task
@@ -210,3 +211,68 @@ def test_a_restart_leads_to_the_same_plan() -> None:
             desk.show(task)
         plans.append(desk.starts())
     assert plans == [["t5"], ["t5"]]
+
+
+RATE = {"maxStarts": 2, "periodSeconds": 60}
+
+
+def start_two(desk: Desk) -> None:
+    """Two Tasks of a queue start in the fifth second; they end and go, their Jobs do not."""
+    for name in "ab":
+        desk.show(make_task(name, queueName="line"))
+    jobs = desk.run(now=5)
+    for job, task in zip(jobs, list(desk.tasks.values()), strict=True):
+        desk.board.on_job(job, make_job(task, created=5).complete(6).build())
+        desk.board.on_task(task, None)
+    assert desk.starts(6) == []
+
+
+def assert_the_rate_is_kept(desk: Desk) -> None:
+    """The next one starts when the period since both is over; creation times have whole seconds."""
+    desk.show(make_task("c", queueName="line"))
+    assert desk.starts(8) == []
+    assert desk.starts(65) == []
+    assert desk.starts(66) == ["c"]
+
+
+def test_a_queue_that_is_made_anew_allows_no_burst() -> None:
+    """Its rateLimit counts what its namesake has started: their Jobs tell."""
+    queue = make_queue("line", rateLimit=RATE)
+    desk = Desk(queue=queue)
+    start_two(desk)
+    desk.board.on_queue(queue.build(), None)
+    desk.board.on_queue(None, queue.meta(uid="another").build())
+    assert_the_rate_is_kept(desk)
+
+
+def test_a_new_rate_limit_counts_what_was_started_before_it() -> None:
+    """As it would after a restart; also one that is taken away and given back."""
+    queue = make_queue("line")
+    desk = Desk(queue=queue)
+    start_two(desk)
+    limited = queue.spec(rateLimit=RATE)
+    again = [queue.meta(generation=3), limited.meta(generation=4)]
+    for old, new in pairwise([queue, limited, *again]):
+        desk.board.on_queue(old.build(), new.build())
+        desk.plan(Launch, 7)
+    assert_the_rate_is_kept(desk)
+
+
+def test_a_new_rate_limit_of_a_parent_counts_what_its_children_started() -> None:
+    """It bounds them together."""
+    root = make_queue("root")
+    desk = Desk(queue=root)
+    desk.board.on_queue(None, make_queue("line", parent={"name": "root"}).build())
+    start_two(desk)
+    desk.board.on_queue(root.build(), root.spec(rateLimit=RATE).build())
+    assert_the_rate_is_kept(desk)
+
+
+def test_a_new_rate_limit_counts_a_start_whose_job_was_not_seen_yet() -> None:
+    """Its creation is under way when the limit comes."""
+    queue = make_queue("line")
+    desk = Desk(*(make_task(name, queueName="line", priority=1) for name in "ab"), queue=queue)
+    assert desk.starts(5) == ["a", "b"]
+    desk.board.on_queue(queue.build(), queue.spec(rateLimit=RATE).build())
+    desk.show(make_task("c", queueName="line"))
+    assert desk.starts(8) == []
