@@ -51,6 +51,13 @@ LATE_MARGIN_SECONDS = 1.0
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 """Seconds between tries of a request that the server could not take."""
 
+_LOOK_UP_SECONDS = 1.0
+"""How soon a launch that lets time pass sees that its Task was edited, or is not wanted any more."""
+
+_DOUBTS = 2
+"""Requests in a row that came to nothing, as was found out after each, before a Task is told: one in a stormy moment
+goes without saying."""
+
 _TOO_LARGE = (
     "it is too large to be stored, with what every container is told of its Task; "
     "etcd takes 1.5 MiB unless set otherwise: use fewer containers, or a ConfigMap or volume for data"
@@ -133,6 +140,8 @@ class Effects:
         self._observer = observer
         self._create_timeout = create_timeout
         self._timeout = request_timeout
+        self.stopping = False
+        """Launches that wait, or would ask once more, end instead."""
         self._manifests = Manifests(api, board, decode_task, timeout=request_timeout)
 
     async def perform(self, action: Action) -> None:
@@ -170,9 +179,10 @@ class Effects:
         If this process dies after the POST and before anything is written down, the next one computes the same name,
         meets 409, and takes the Job for its own.
         """
+        doubts = 0
         for tries in range(1_000_000):
             task = self._stores.tasks.get(launch.task, launch.uid)
-            if task is None or not self._board.still_wanted(launch):
+            if task is None or self.stopping or not self._board.still_wanted(launch):
                 return self._board.not_launched(launch, None, self._clock.now())
             try:
                 body = await self._manifests.of(self._board.merged(task))
@@ -184,20 +194,14 @@ class Effects:
                 continue
             if not self._may_post(launch):  # reading the manifest took its time
                 return self._board.not_launched(launch, None, self._clock.now())
-            self._observer.posting(launch)
             try:
-                reply = await self._api.request(
-                    "POST",
-                    f"{JOBS}/namespaces/{launch.job.namespace}/jobs",
-                    body=body,
-                    timeout=self._create_timeout + LATE_MARGIN_SECONDS,
-                    server_timeout=self._create_timeout,
-                )
+                reply = await self._post(launch, body)
             except NotSent:
                 await self._pause(tries)
                 continue
-            except Unanswered:
-                job = await self._find_out(launch)
+            except Unanswered as error:
+                doubts += 1
+                job = await self._doubt(launch, str(error), doubts)
             else:
                 if reply.ok:
                     return self._launched(launch, task, decode_job(reply.body), fresh=True)
@@ -207,6 +211,20 @@ class Effects:
             if job:
                 return self._launched(launch, task, job, fresh=False)
         return None
+
+    async def _post(self, launch: Launch, body: bytes) -> Reply:
+        """Ask for the Job; raises Unanswered also for an answer that leaves open what becomes of the request."""
+        self._observer.posting(launch)
+        reply = await self._api.request(
+            "POST",
+            f"{JOBS}/namespaces/{launch.job.namespace}/jobs",
+            body=body,
+            timeout=self._create_timeout + LATE_MARGIN_SECONDS,
+            server_timeout=self._create_timeout,
+        )
+        if reply.status >= 500 and not _is_too_large(error := reply.error()):
+            raise Unanswered(error.message or error.body or f"it answered with the status {error.status}")
+        return reply
 
     def _may_post(self, launch: Launch) -> bool:
         if not self._may_write():
@@ -226,10 +244,28 @@ class Effects:
         if error.is_conflict or error.status in (401, 429):
             await self._pause(tries, error)
             return None, False
-        if error.status >= 500 and not _is_too_large(error):
-            return await self._find_out(launch), False
         self._refuse(launch, *_refusal(error, _field(self._stores.tasks.get(launch.task, launch.uid))))
         return None, True
+
+    async def _doubt(self, launch: Launch, why: str, doubts: int) -> Job | None:
+        """The Job, if a request that was lost has made it; else tell the Task's user, and let time pass.
+
+        That it is not there is no proof that it never will be (a store that stalled may go on), so the Task keeps its
+        place until the same request has been answered, and is not told as one that was refused.
+        """
+        job = await self._find_out(launch)
+        if job or doubts < _DOUBTS:
+            return job
+        text = message(Reason.JOB_NOT_CREATED, limit=self._create_timeout, message=why)
+        logger.warning("Job %s of Task %s not created: %s", launch.job.name, launch.task, text)
+        self._observer.refused(launch.queue, Reason.JOB_NOT_CREATED)
+        until = self._board.doubted(launch, (Reason.JOB_NOT_CREATED, text), self._clock.now())
+        while not self.stopping and self._board.still_wanted(launch) and self._board.is_doubted(launch):
+            rest = until - self._clock.now()
+            if rest <= 0:
+                break
+            await asyncio.sleep(min(rest, _LOOK_UP_SECONDS))
+        return None
 
     async def _find_out(self, launch: Launch) -> Job | None:
         """Wait until a lost request has either shown its effect or can't have one any more.

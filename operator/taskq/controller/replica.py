@@ -148,7 +148,7 @@ class Operator:
     async def stop(self) -> None:
         """Begin nothing new, let what is under way end, and give the lease back."""
         was_leading = self._leading
-        self.dispatcher.stopping = True
+        self.dispatcher.stopping = self.effects.stopping = True
         self.dispatcher.wake()
         try:
             async with asyncio.timeout(self._settings.shutdown_grace_seconds):

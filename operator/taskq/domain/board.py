@@ -15,19 +15,20 @@ from math import inf
 
 from taskq.domain import cancelling, lifecycle
 from taskq.domain.actions import Action, FetchJob, FetchPods, FetchTask, Launch, Plan, WriteStatus
-from taskq.domain.admission import Refusal
+from taskq.domain.admission import Fault
 from taskq.domain.bounds import DECISIONS_PER_PASS, PREPARED_AT_ONCE
 from taskq.domain.bounds import Limits as Limits
 from taskq.domain.deduplication import Deduplication, group_of, recorded_group
 from taskq.domain.dependencies import Dependencies
 from taskq.domain.entry import BUSY_WITH, Busy, Entry, Ghost, Ghosts, Holder, job_of, queue_of, state_of
 from taskq.domain.jobspec import job_key, lane_of
+from taskq.domain.launches import Launches
 from taskq.domain.lifecycle import Decision, Stage, View, quiescent
 from taskq.domain.model import NO_LANE, Job, Key, Lane, Pod, Queue, Task, Template
 from taskq.domain.pace import Span, span_of
 from taskq.domain.pods import Pods
 from taskq.domain.queue_state import QueueState
-from taskq.domain.queues import START_SECONDS, Queues
+from taskq.domain.queues import Queues
 from taskq.domain.reasons import Reason
 from taskq.domain.registry import Registry
 from taskq.domain.write_queue import WriteQueue
@@ -54,8 +55,7 @@ class Board:
         self._dirty: dict[str, None] = {}
         self._writes = WriteQueue()
         self._asks: deque[Action] = deque()
-        self._asked_for: dict[Key, Key] = {}
-        """The Jobs whose creation is under way, with their queues: they hold their slots until there is an answer."""
+        self._asked_for = Launches()
         self._timers: list[tuple[float, str]] = []
         self._writing: set[str] = set()
         self._pressing = False
@@ -77,7 +77,7 @@ class Board:
             self.templates.add(new)
             self._pressing = True
         elif entry.own.metadata.generation != new.metadata.generation:
-            self._pardon(entry)
+            entry.pardon()
             self._pressing = True
         entry.own = new
         self._resolve(entry)
@@ -131,7 +131,7 @@ class Board:
         """A TaskTemplate appeared, changed or was deleted: the Tasks that name it are looked at again."""
         users = self.templates.changed(old, new)
         for uid in users:
-            self._pardon(self.entries[uid])
+            self.entries[uid].pardon()
         self._look_again(users)
 
     # --- the plan --------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Board:
     @property
     def is_pressed(self) -> bool:
         """Whether the next pass may start or end something; else it can wait a little for more of the same."""
-        may_launch = self.queues.is_hungry and len(self._asked_for) < self.limits.launches
+        may_launch = self.queues.is_hungry and self._asked_for.at_once < self.limits.launches
         return self._pressing or may_launch or (self._room_to_write > 0 and self._writes.has_urgent)
 
     def plan(self, now: float) -> Plan:
@@ -151,7 +151,7 @@ class Board:
             del self._dirty[uid]
             self._decide(uid, now)
         if self.queues.newly_limited:
-            self.queues.recall(self._starts(now))
+            self.queues.recall(self._asked_for.starts(self._jobs.values(), now))
         if not self._dirty:
             self._dirty.clear()  # an emptied dict keeps the holes of all that it held, and each look walks over them
         # Launches first: a freed slot should not wait for the request that writes down why it is free. An order is
@@ -160,19 +160,10 @@ class Board:
         actions += (*self._asks, *self.dependencies.take_fetches(now), *self.deduplication.take_fetches())
         self._asks.clear()
         actions += self._start_writes(self._writes.take_urgent(self._room_to_write))
-        peace = not self._dirty and len(self._asked_for) < self.limits.launches
+        peace = not self._dirty and self._asked_for.at_once < self.limits.launches
         actions += self._start_writes(self._writes.take_minor(self._room_to_write, now, peace=peace))
         defects, self._defects = self._defects, []
         return Plan(actions, now if self._dirty else self._next_wake(), defects)
-
-    def _starts(self, now: float) -> Iterator[tuple[Key, float]]:
-        """The queue and the time of every start that is known of; one whose Job was not seen yet counts as of now."""
-        for key, asked_in in self._asked_for.items():
-            if key not in self._jobs:
-                yield asked_in, now
-        for job in self._jobs.values():
-            if queue := queue_of(job):
-                yield queue, job.metadata.created + START_SECONDS
 
     def _ring(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
@@ -252,7 +243,7 @@ class Board:
 
     def _admit(self, now: float) -> Iterator[Action]:
         """Start what there is room for, as far as requests may be under way."""
-        while len(self._asked_for) < self.limits.launches:
+        while self._asked_for.at_once < self.limits.launches:
             picked = self.queues.pick(now)
             if picked is None:
                 return
@@ -302,23 +293,33 @@ class Board:
 
     def launched(self, launch: Launch) -> None:
         """The Job exists; the caller has fed it to :meth:`on_job`."""
-        if not self._asked_for.pop(launch.job, None):
+        if not self._asked_for.end(launch.job):
             return
         entry = self._done(launch.uid, Busy.LAUNCH)
         if entry:
-            self._pardon(entry)
+            entry.pardon()
         self._recount_slot(launch.job, launch.queue)
 
     def not_launched(self, launch: Launch, refusal: tuple[str, str] | None, now: float) -> None:
         """The Job does not exist and won't: its slot is free; with a refusal, the Task waits before the next try."""
-        if not self._asked_for.pop(launch.job, None):
+        if not self._asked_for.end(launch.job):
             return
         entry = self._done(launch.uid, Busy.LAUNCH)
         if entry and refusal:
-            entry.refusals += 1
-            wait = min(self.limits.refusal_base * 2 ** min(entry.refusals - 1, 16), self.limits.refusal_max)
-            entry.refusal = Refusal(*refusal, until=now + wait)
+            entry.back_off(refusal, now, self.limits)
         self._recount_slot(launch.job, launch.queue)
+
+    def doubted(self, launch: Launch, why: Fault, now: float) -> float:
+        """The Job could not be created in time and may still come: it keeps its slot. Returns when to ask again."""
+        self._asked_for.doubt(launch.job)
+        self._look_again([launch.uid])
+        entry = self.entries.get(launch.uid)
+        return entry.back_off(why, now, self.limits) if entry else now
+
+    def is_doubted(self, launch: Launch) -> bool:
+        """Whether a launch still waits; an edit of its Task or template ends that."""
+        entry = self.entries.get(launch.uid)
+        return bool(entry and entry.refusal)
 
     def written(self, write: WriteStatus, now: float, *, failed: bool) -> None:
         """A status write is over; the caller has fed the Task as it is now to :meth:`on_task`, or it failed."""
@@ -379,8 +380,7 @@ class Board:
 
     def queue_of(self, job: Job) -> QueueState | None:
         """The queue that a Job belongs to."""
-        key = queue_of(job)
-        return self.queues.find(key) if key else None
+        return self.queues.find(key) if (key := queue_of(job)) else None
 
     # --- what is asked of it ---------------------------------------------------------------------------------------
 
@@ -413,7 +413,7 @@ class Board:
 
     def holders(self, state: QueueState) -> list[Holder]:
         """Who holds the slots of a queue, the longest first."""
-        found = [self._holder(state.key, job, lane) for job, lane in state.holding.items()]
+        found = (self._holder(state.key, job, lane) for job, lane in state.holding.items())
         return sorted(found, key=lambda holder: holder.since)
 
     def _holder(self, queue: Key, key: Key, lane: Lane) -> Holder:
@@ -453,10 +453,6 @@ class Board:
         is_there = key in self._ghosts or (job is not None and job.metadata.controller_uid == uid)
         return asked or is_there or bool(task.status.attempt or task.status.attempts)
 
-    def _pardon(self, entry: Entry) -> None:
-        entry.refusal = None
-        entry.refusals = 0
-
     def _forget(self, task: Task) -> None:
         uid = task.metadata.uid
         entry = self.entries.pop(uid, None)
@@ -468,14 +464,8 @@ class Board:
         self.deduplication.forget(uid)
 
     def _leave_queue(self, entry: Entry) -> None:
-        uid = entry.task.metadata.uid
         state = self.queues.of(entry.task.queue)
-        state.members.discard(uid)
-        state.stuck.discard(uid)
-        state.withdraw(uid)
-        state.count(entry.state, "")
-        state.explain(entry.waits_for, "")
-        state.waits(uid, None)
+        state.leave(entry.task.metadata.uid, entry.state, entry.waits_for)
         entry.state = entry.waits_for = ""
         self.queues.forget_idle(state)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from taskq.domain import policy
 from taskq.domain.actions import FetchJob, FetchPods, KillPods, StopJob
 from taskq.domain.admission import Fault, Refusal
+from taskq.domain.bounds import Limits
 from taskq.domain.lifecycle import Stage
 from taskq.domain.model import JOB_LABEL, Job, Key, Lane, Pod, Task
 from taskq.domain.reasons import Reason
@@ -85,6 +86,18 @@ class Entry:
     def could_start_since(self) -> float:
         """From when on its wait counts, epoch seconds: it is due, not held, and waits for no other Task."""
         return max(policy.due_time(self.task), self.free_since)
+
+    def back_off(self, why: Fault, now: float, limits: Limits) -> float:
+        """Its Job was not created; returns when to ask for it again, each time later."""
+        self.refusals += 1
+        until = now + min(limits.refusal_base * 2.0 ** min(self.refusals - 1, 16), limits.refusal_max)
+        self.refusal = Refusal(*why, until=until)
+        return until
+
+    def pardon(self) -> None:
+        """Its Job was created, or may be now: something was edited."""
+        self.refusal = None
+        self.refusals = 0
 
     def waits(self, reason: str, now: float) -> None:
         """Note what keeps it from starting or running, empty for nothing."""

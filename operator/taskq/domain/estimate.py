@@ -22,6 +22,7 @@ _UNKNOWABLE: dict[str, str] = {
     Reason.INVALID_QUEUE: _UNTIL_SOMEBODY_ACTS,
     Reason.HEAD_BLOCKED: "it depends on when the queue's first Task can start",
     Reason.QUOTA_EXCEEDED: "it depends on when the quota has room",
+    Reason.JOB_NOT_CREATED: "it depends on when the API server can create its Job in time",
 }
 
 

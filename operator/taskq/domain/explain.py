@@ -130,6 +130,8 @@ def _outcome(task: Task, written: WriteStatus | None) -> tuple[str, Why]:
 def _running(view: View, decision: Decision, now: float) -> Why:
     job = view.job
     if job is None:
+        if decision.stage is Stage.LAUNCHING and view.refusal:
+            return Why(view.refusal.reason, view.refusal.message, view.refusal.until)
         reason = Reason.LAUNCHING if decision.stage is Stage.LAUNCHING else Reason.JOB_LEAVING
         return Why(reason, message(reason))
     stop = job.metadata.annotations.get(STOP_REASON_ANNOTATION)

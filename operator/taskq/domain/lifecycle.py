@@ -120,7 +120,8 @@ def decide(view: View, now: float) -> Decision:
     if task.defect:
         return _wait(view, now, (Reason.INVALID_TASK, message(Reason.INVALID_TASK, message=task.defect)))
     if view.launching:
-        return Decision(Stage.LAUNCHING)
+        told = _wait(view, now, (view.refusal.reason, view.refusal.message)).actions if view.refusal else ()
+        return Decision(Stage.LAUNCHING, told)
     if view.job:
         return _attend(view, view.job, now)
     if view.job_leaving:

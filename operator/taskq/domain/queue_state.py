@@ -107,6 +107,15 @@ class QueueState:
         """Whether ``maxPending`` keeps a Task out of the order."""
         return uid in self._beyond
 
+    def leave(self, uid: str, counted_as: str, waits_for: str) -> None:
+        """A Task has ended, or moves to another queue; with what it was counted as, and what it waited for."""
+        self.members.discard(uid)
+        self.stuck.discard(uid)
+        self.withdraw(uid)
+        self.count(counted_as, "")
+        self.explain(waits_for, "")
+        self.waits(uid, None)
+
     # --- its slots ---------------------------------------------------------------------------------------------------
 
     def take(self, job: Key, lane: Lane, at: float) -> bool:

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     FORBIDDEN = "Forbidden"
     JOB_NAME_TAKEN = "JobNameTaken"
+    JOB_NOT_CREATED = "JobNotCreated"
     INVALID_TASK = "InvalidTask"
     DEPENDENCY_NOT_FOUND = "DependencyNotFound"
     DEPENDENCY_CYCLE = "DependencyCycle"
@@ -179,6 +180,7 @@ MESSAGES: dict[str, str] = {
     Reason.QUOTA_EXCEEDED: "The Job is refused by a ResourceQuota of this namespace and is tried again: {message}",
     Reason.FORBIDDEN: "The Job is refused, by an admission policy or by missing rights of the operator, and is tried again: {message}",
     Reason.JOB_NAME_TAKEN: "A Job named {job} exists and does not belong to this Task; delete it or rename it",
+    Reason.JOB_NOT_CREATED: "The API server could not create the Job within {limit} s (the operator's --create-timeout-seconds), and it is tried again, in its place in the queue; an admission webhook that is slow or away, or a template with very many containers, is the likely cause: {message}",
     Reason.INVALID_TASK: "The Task can't be read, probably it was written for another version of TaskQ: {message}",
     Reason.IMAGE_PULL_FAILED: "spec.jobTemplate: the image can't be pulled (name, tag, or pull secret): {message}",
     Reason.CONTAINER_CONFIG_ERROR: "spec.jobTemplate: the container can't be made (a missing Secret, ConfigMap, key or command): {message}",

@@ -32,6 +32,7 @@ NOT_IN_ORDER = (
     Reason.QUOTA_EXCEEDED,
     Reason.FORBIDDEN,
     Reason.JOB_NAME_TAKEN,
+    Reason.JOB_NOT_CREATED,
     Reason.INVALID_TASK,
 )
 """What keeps a single Task out of the order."""

@@ -23,7 +23,7 @@ STARTUP_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 RESULTS = tuple(phase.lower() for phase in TERMINAL_PHASES)
 UNFINISHED = ("pending", "held", "running", "retrying")
 WAITS = (*NOT_IN_ORDER, *IN_ORDER)
-REFUSALS = (Reason.JOB_REFUSED, Reason.QUOTA_EXCEEDED, Reason.FORBIDDEN, Reason.JOB_NAME_TAKEN)
+REFUSALS = (Reason.JOB_REFUSED, Reason.QUOTA_EXCEEDED, Reason.FORBIDDEN, Reason.JOB_NAME_TAKEN, Reason.JOB_NOT_CREATED)
 
 EXEMPLAR_LENGTH = 124
 """OpenMetrics allows 128 characters for an exemplar's labels, names included: `task` is four."""

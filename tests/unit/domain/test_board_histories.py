@@ -276,3 +276,25 @@ def test_a_new_rate_limit_counts_a_start_whose_job_was_not_seen_yet() -> None:
     desk.board.on_queue(queue.build(), queue.spec(rateLimit=RATE).build())
     desk.show(make_task("c", queueName="line"))
     assert desk.starts(8) == []
+
+
+def test_a_job_that_may_still_come_keeps_its_slot_and_holds_up_no_other_launch() -> None:
+    """Its Task says why; an edit ends the wait for the next try; the Job's appearance ends it all."""
+    slow = make_task("slow", priority=1)
+    desk = Desk(slow, queue=make_queue(maxConcurrency=2), launches=1)
+    (launch,) = desk.plan(Launch)
+    desk.show(make_task("b"))
+    desk.show(make_task("c"))
+    assert desk.starts(5) == []
+    waits = [desk.board.doubted(launch, ("JobNotCreated", "in vain"), T0 + 10) - T0 - 10 for _ in range(3)]
+    assert waits == [2, 4, 8]
+    plan = desk.board.plan(T0 + 10).actions
+    assert [action.task.name for action in plan if isinstance(action, Launch)] == ["b"]
+    (told,) = [action.status for action in plan if isinstance(action, WriteStatus)]
+    assert (told["phase"], told["reason"], told["message"]) == ("Pending", "JobNotCreated", "in vain")
+    assert desk.board.is_doubted(launch)
+    desk.show(slow.spec(priority=2).version(2))
+    assert not desk.board.is_doubted(launch)
+    desk.board.on_job(None, make_job(desk.tasks["slow"], created=12).active().build())
+    desk.board.launched(launch)
+    assert desk.starts(13) == []
