@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 300
 GONE_WITHIN_SECONDS = 90
 LOOK_EVERY_SECONDS = 0.25
 FIRST_WITHIN_SECONDS = 10
-"""For the first Task of a scene to take its place; when it does not, the table will show why."""
+"""For the Tasks of a scene to take their places; when they do not, the table will show why."""
 
 
 def demo(*, yes: bool) -> int:
@@ -102,6 +102,22 @@ def _apply(kube: Kube, scene: Scene) -> None:
         kube.apply(document, NAMESPACE)
         if document["metadata"]["name"] == scene.first:
             wait_until(lambda: bool(kube.items("Job", NAMESPACE, selector)), FIRST_WITHIN_SECONDS)
+        elif document["metadata"]["name"] == scene.opens:  # after an earlier demo it is open until that is heard of
+            _wait_for_status(kube, scene.opens, observedGeneration=_generation(kube, scene.opens))
+    if scene.opens:
+        _wait_for_status(kube, scene.opens, pending=len(scene.ends))
+        kube.merge("TaskQueue", scene.opens, NAMESPACE, {"spec": {"state": "Open"}})
+
+
+def _wait_for_status(kube: Kube, queue: str, **wanted: int) -> None:
+    def stands() -> bool:
+        return wanted.items() <= kube.get("TaskQueue", queue, NAMESPACE).get("status", {}).items()
+
+    wait_until(stands, FIRST_WITHIN_SECONDS)
+
+
+def _generation(kube: Kube, queue: str) -> int:
+    return int(kube.get("TaskQueue", queue, NAMESPACE)["metadata"]["generation"])
 
 
 def _cancel(kube: Kube, scene: Scene) -> None:
@@ -125,7 +141,7 @@ def _conclude(rows: list[Row], target: Target, operator: Operator) -> None:
     lines = [
         "",
         "What happened",
-        "  priorities.yaml  first-come found an empty queue; the others started by priority, one at a time",
+        "  priorities.yaml  five waited in a paused queue; once it was open they started by priority, one at a time",
         "  retries.yaml     third-time-lucky succeeded at attempt 3; hopeless used up its attempts; bad-input exits",
         "                   with a code that a rule makes final",
         "  timeouts.yaml    soft-timeout tidied up and said how far it came; hard-timeout was killed; slow-image",

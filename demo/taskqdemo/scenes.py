@@ -22,6 +22,8 @@ class Scene(NamedTuple):
     """The phase in which each Task ends, in the order in which the table shows them."""
     first: str = ""
     """A Task that has to hold its queue's only place before the others come."""
+    opens: str = ""
+    """A queue that is paused, to be opened once all of these Tasks wait in it."""
     cancel: tuple[tuple[str, str], ...] = ()
     """Tasks to cancel once the first one runs, and why."""
 
@@ -44,8 +46,8 @@ SCENES = (
     Scene(
         "priorities.yaml",
         "one at a time, by priority",
-        dict.fromkeys(("first-come", "urgent", "daily", "batch", "someday"), "Succeeded"),
-        first="first-come",
+        dict.fromkeys(("urgent", "hourly", "daily", "batch", "someday"), "Succeeded"),
+        opens="one-at-a-time",
     ),
     Scene(
         "retries.yaml",

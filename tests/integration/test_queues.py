@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cluster_tools import audit
 from cluster_tools.desk import Desk, conditions, retries
 from cluster_tools.kubelet import FakeKubelet
+from cluster_tools.operator_process import OperatorProcess
 from cluster_tools.waiting import until
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -138,6 +143,18 @@ def test_time_then_priority_serves_the_first_comer(desk: Desk) -> None:
     desk.change("fifo", "TaskQueue", state="Open")
     desk.wait_end("second")
     assert desk.started() == ["first", "second"]
+
+
+def test_the_priorities_example_starts_in_one_order(desk: Desk, operator: OperatorProcess) -> None:
+    """As its comment says, also when the operator hears of the queue after all of its Tasks."""
+    operator.kill()
+    for document in yaml.safe_load_all((EXAMPLES / "priorities.yaml").read_text(encoding="utf-8")):
+        desk.create(document["kind"], document["metadata"]["name"], document["spec"])
+    operator.start().wait_leading()
+    counts(desk, "one-at-a-time", pending=5)
+    desk.change("one-at-a-time", "TaskQueue", state="Open")
+    counts(desk, "one-at-a-time", pending=0, succeeded=5)
+    assert desk.started() == ["urgent", "hourly", "daily", "batch", "someday"]
 
 
 def test_lowest_first_turns_priorities_around(desk: Desk) -> None:
