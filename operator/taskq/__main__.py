@@ -110,7 +110,7 @@ async def _run_beside_kopf(operator: Operator, session: Session, settings: Setti
         await operator.stop()
 
     registry = handlers.registry(session, wake=operator.dispatcher.wake, stop=stop)
-    await handlers.run(registry, namespaces=settings.namespaces, stop_flag=stop_flag)
+    await handlers.run(registry, identity=settings.identity, namespaces=settings.namespaces, stop_flag=stop_flag)
     if stopped:
         running.cancel()
         logger.info("stopped")

@@ -193,6 +193,18 @@ def test_the_pod_is_restricted(render: Render) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & made.pod.keys()
 
 
+def test_a_cluster_may_assign_the_user_itself(render: Render, refuse: Callable[..., str]) -> None:
+    """As OpenShift does: null leaves a number out, another one is taken as it is; root is refused."""
+    fixed = {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
+    rest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert render().pod["securityContext"] == rest | fixed
+    assert render(podSecurityContext=dict.fromkeys(fixed)).pod["securityContext"] == rest
+    given = {"runAsUser": 1000680000, "runAsGroup": 0, "fsGroup": None}
+    wanted = rest | {"runAsUser": 1000680000, "runAsGroup": 0}
+    assert render(podSecurityContext=given).pod["securityContext"] == wanted
+    assert "runAsUser" in refuse(podSecurityContext={"runAsUser": 0})
+
+
 def test_settings_reach_the_operator(render: Render) -> None:
     """As variables that it reads as they are meant: large numbers, fractions, truth values."""
     made = render(

@@ -36,12 +36,36 @@ def start(cluster: localcluster.Cluster, desk: Desk, tmp_path: Path) -> Iterator
         process.kill()
 
 
+NAMELESS = """
+import os, pwd
+
+def nobody(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+pwd.getpwuid = nobody
+for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+    os.environ.pop(name, None)
+from taskq.__main__ import main
+main()
+"""
+"""The operator as a user whom the system has no name for."""
+
+
 def lease_of(desk: Desk, client: kubernetes.ApiClient) -> Any:
     """The Lease of the test's replicas."""
     return kubernetes.CoordinationV1Api(client).read_namespaced_lease(desk.namespace, "default")
 
 
 # --- start --------------------------------------------------------------------------------------------------------
+
+
+def test_it_runs_as_a_user_without_a_name(cluster: localcluster.Cluster, desk: Desk, tmp_path: Path) -> None:
+    """Where the cluster assigns the uid, as OpenShift does, the image's list of users does not know it."""
+    own = {"namespaces": desk.namespace, "lease_name": desk.namespace}
+    log = tmp_path / "operator.log"
+    with OperatorProcess(cluster.kubeconfig, log, program=("-c", NAMELESS), **PROMPT, **own) as operator:
+        operator.wait_leading()
+        assert operator.terminate() == 0
 
 
 def test_without_crds_it_says_what_is_missing_and_recovers(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ deletions on a re-list, so what decisions read are the informers' complete store
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -73,12 +73,21 @@ def registry(session: Session, *, wake: Callable[[], None], stop: Callable[[], A
 
 
 async def run(
-    handlers: Any, *, namespaces: tuple[str, ...], stop_flag: Any, memo: MutableMapping[str, Any] | None = None
+    handlers: Any,
+    *,
+    identity: str,
+    namespaces: tuple[str, ...],
+    stop_flag: Any,
+    memo: MutableMapping[str, Any] | None = None,
 ) -> None:
-    """Run kopf until it is told to stop, by a signal or by the flag (an :class:`asyncio.Event`)."""
+    """Run kopf until it is told to stop, by a signal or by the flag (an :class:`asyncio.Event`).
+
+    ``identity`` is this replica's; kopf would make one of the user's name, which not every user has.
+    """
     await kopf.operator(
         registry=handlers,
         standalone=True,
+        identity=cast("Any", identity),  # kopf has no public name for its type of strings
         clusterwide=not namespaces,
         namespaces=namespaces,
         stop_flag=stop_flag,
