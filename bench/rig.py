@@ -92,8 +92,8 @@ async def apply_crds(api: Session) -> None:
 def operator_python(*, lean: bool) -> Path:
     """An interpreter that has just what the operator's image has: kopf imports `kubernetes` where it finds it.
 
-    It is made once for each lock file, in the user's cache folder. Without `lean`, this interpreter. Modules are compiled
-    beforehand, as they are in the image.
+    It is made once for each lock file, in the user's cache folder. Without `lean`, this interpreter. Modules are
+    compiled beforehand, as they are in the image.
     """
     compileall.compile_dir(REPO / "operator" / "taskq", quiet=1)
     if not lean:
