@@ -89,6 +89,9 @@ class Board:
         if job is None:
             return
         key = job.metadata.key
+        before, after = queue_of(old) if old else None, queue_of(new) if new else None
+        if before != after:
+            self.queues.job_moved(before, after)
         self._pressing = self._pressing or new is None or new.finished is not None
         if new is None:
             self._jobs.pop(key, None)

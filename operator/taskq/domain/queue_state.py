@@ -34,6 +34,8 @@ class QueueState:
         self.order = PendingOrder()
         self.holding: dict[Key, Lane] = {}
         """The Jobs that count against the cap: asked for, running, or with pods that still terminate."""
+        self.jobs = 0
+        """How many of its Jobs are known, ended ones included: they tell of its starts."""
         self.starts = Starts()
         self.pace = Pace()
         self.states: Counter[str] = Counter()
@@ -64,7 +66,7 @@ class QueueState:
     @property
     def is_idle(self) -> bool:
         """Whether nothing refers to it any more."""
-        return not self.members and not self.holding and self.queue is None
+        return not self.members and not self.jobs and not self.holding and self.queue is None
 
     def configure(self, queue: Queue | None) -> None:
         """Follow the queue's object; its Tasks must be decided on again."""

@@ -165,6 +165,15 @@ class Queues:
             for known in bound.get(queue, ()):
                 known.add(at)
 
+    def job_moved(self, before: Key | None, after: Key | None) -> None:
+        """A Job is known of one queue, and of another one no longer."""
+        if after:
+            self.of(after).jobs += 1
+        if before:
+            state = self.of(before)
+            state.jobs -= 1
+            self.forget_idle(state)
+
     def free(self, queue: Key, job: Key) -> None:
         """A Job holds its slot no longer."""
         state = self.of(queue)

@@ -10,7 +10,7 @@ from builders import T0, make_job, make_pod, make_queue, make_task
 from taskq.domain import lifecycle
 from taskq.domain.actions import FetchPods, Launch, WriteStatus
 from taskq.domain.board import Board, Limits
-from taskq.domain.model import Task
+from taskq.domain.model import Key, Task
 
 
 def board_of(*tasks: Task, **queue: Any) -> Board:
@@ -95,6 +95,29 @@ def test_a_refused_job_gives_its_slot_back_and_waits_longer_each_time() -> None:
         (write,) = board.plan(T0 + start + wait - 0.1).actions
         assert isinstance(write, WriteStatus)
         board.written(write, T0 + start + wait - 0.1, failed=False)
+
+
+@pytest.mark.parametrize("limited", ["default", "parent"])
+def test_starts_before_a_restart_count_whatever_is_listed_first(limited: str) -> None:
+    """The Jobs may be known before their queue, its parent and its Tasks, and may have ended."""
+    rate = {"rateLimit": {"maxStarts": 1, "periodSeconds": 60}}
+    child = {"parent": {"name": "parent"}, **(rate if limited == "default" else {})}
+    board = Board(Limits())
+    board.on_job(None, make_job(tasks("ended")[0], created=-10).complete(-5).build())
+    board.on_queue(None, make_queue("default", **child).build())
+    board.on_queue(None, make_queue("parent", **(rate if limited == "parent" else {})).build())
+    board.on_task(None, tasks("next")[0])
+    assert launches(board) == []
+    assert launches(board, 60) == ["next"]
+
+
+def test_a_queue_that_only_ended_jobs_remember_is_forgotten_with_them() -> None:
+    """Nothing is kept of a queue of which neither an object, nor a Task, nor a Job is left."""
+    board, job = Board(Limits()), make_job(tasks("ended")[0]).complete(1).build()
+    board.on_job(None, job)
+    assert [state.key for state in board.queues] == [Key("shop", "default")]
+    board.on_job(job, None)
+    assert list(board.queues) == []
 
 
 def test_what_can_start_or_end_nothing_does_not_press() -> None:
