@@ -7,7 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from taskq.domain import policy
-from taskq.domain.model import Key, Lane, Queue, QueueSpec
+from taskq.domain.model import NO_LANE, Key, Lane, Queue, QueueSpec
 from taskq.domain.ordering import Age, OldestFirst, PendingOrder, Place, Rank, Starts
 from taskq.domain.pace import Pace
 
@@ -121,12 +121,18 @@ class QueueState:
     # --- its slots ---------------------------------------------------------------------------------------------------
 
     def take(self, job: Key, lane: Lane, at: float) -> bool:
-        """A Job holds a slot from ``at`` on; False when it did so before."""
-        if job in self.holding:
+        """A Job holds a slot from ``at`` on; False when it did so before.
+
+        Of one that was told by its pods alone the lane was not known: it has its Job's from now on.
+        """
+        held = self.holding.get(job)
+        if held is not None and (held == lane or lane == NO_LANE):
             return False
         self.holding[job] = lane
         self.order.took(lane, at)
-        return True
+        if held is not None:
+            self.order.gave_back(held)
+        return held is None
 
     def free(self, job: Key) -> bool:
         """A Job holds its slot no longer; False when it did not."""

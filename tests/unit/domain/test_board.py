@@ -11,6 +11,7 @@ from taskq.domain import lifecycle
 from taskq.domain.actions import FetchPods, Launch, WriteStatus
 from taskq.domain.board import Board, Limits
 from taskq.domain.model import Key, Task
+from taskq.resources.common import CONCURRENCY_ANNOTATION
 
 
 def board_of(*tasks: Task, **queue: Any) -> Board:
@@ -109,6 +110,20 @@ def test_starts_before_a_restart_count_whatever_is_listed_first(limited: str) ->
     board.on_task(None, tasks("next")[0])
     assert launches(board) == []
     assert launches(board, 60) == ["next"]
+
+
+def test_a_job_whose_pods_are_listed_first_counts_for_its_key() -> None:
+    """After a restart a mutex holds whatever is known first: the pods tell of a slot, their Job whose it is."""
+    first, second = (make_task(name, uid=name).meta(labels={"account": "a"}).build() for name in ("first", "second"))
+    job = make_job(first).meta(annotations={CONCURRENCY_ANNOTATION: "account=a"})
+    pod, ended = make_pod(job.build()).running(1).build(), job.complete(2).build()
+    board = board_of(first, second, concurrencyLabelKey="account")
+    board.on_pod(None, pod)
+    board.on_job(None, job.build())
+    assert launches(board) == []
+    board.on_job(job.build(), ended)
+    board.on_pod(pod, make_pod(ended).succeeded(2).build())
+    assert launches(board, 2) == ["second"]
 
 
 def test_a_queue_that_only_ended_jobs_remember_is_forgotten_with_them() -> None:
