@@ -104,6 +104,8 @@ class Board:
             queue = queue_of(new)
             if old is None and queue and key not in self._asked_for:
                 self.queues.note_start(queue, new.metadata.created)
+            if old is None:
+                self.deduplication.started(new.metadata.controller_uid)
         self._recount_slot(key)
         self._dirty[job.metadata.controller_uid] = None
 

@@ -184,6 +184,16 @@ class Deduplication:
                 self._holders[group] = owner
             self._again(members)
 
+    def started(self, uid: str) -> None:
+        """A Job of a Task is found, which may have ended: nobody who has not started keeps the key from it."""
+        group = self._group_of.get(uid)
+        if group is None:
+            return
+        members = self._groups[group]
+        if self._has_started(members[uid]) and not self._has_started(members[self._holders[group]]):
+            self._holders[group] = uid
+            self._again(members)
+
     def vacate(self, job: Key) -> None:
         """Nothing of a Job runs any more."""
         group = self._group_of_job.pop(job, None)

@@ -126,6 +126,19 @@ def test_a_job_whose_pods_are_listed_first_counts_for_its_key() -> None:
     assert launches(board, 2) == ["second"]
 
 
+def test_who_has_started_keeps_its_key_also_when_its_job_is_listed_after_a_newer_task() -> None:
+    """Its Job ended while nobody watched, and its status says nothing yet: the newer Task does not replace it."""
+    asked = {"key": "red", "mode": "Replace"}
+    first = make_task("first", uid="first", deduplication=asked, retryPolicy={"maxAttempts": 2}).build()
+    second = make_task("second", uid="second", created=5, deduplication=asked).build()
+    board = board_of(first, second)
+    board.on_job(None, make_job(first).failed(2).build())
+    plan = board.plan(T0 + 6)
+    assert not [action for action in plan.actions if isinstance(action, Launch)]
+    ended = {w.task.name: w.status["phase"] for w in plan.actions if isinstance(w, WriteStatus)}
+    assert ended == {"second": "Cancelled"}
+
+
 def test_a_queue_that_only_ended_jobs_remember_is_forgotten_with_them() -> None:
     """Nothing is kept of a queue of which neither an object, nor a Task, nor a Job is left."""
     board, job = Board(Limits()), make_job(tasks("ended")[0]).complete(1).build()
