@@ -126,7 +126,7 @@ class QueueState:
         Of one that was told by its pods alone the lane was not known: it has its Job's from now on.
         """
         held = self.holding.get(job)
-        if held is not None and (held == lane or lane == NO_LANE):
+        if held is not None and lane in (held, NO_LANE):
             return False
         self.holding[job] = lane
         self.order.took(lane, at)
