@@ -192,6 +192,65 @@ def waiting_gains_nothing() -> None:
     policy._aged = lambda *_: 0
 
 
+def levels_are_read_once() -> None:
+    """A priority level stands for what it stood for at first, also when it is taken away."""
+    from taskq.domain import policy
+
+    honest: Any = policy.priority_level
+    first: dict[Any, Any] = {}
+
+    def priority_level(task: Any, queue: Any) -> Any:
+        found = honest(task, queue)
+        return first.setdefault(task.spec.priority_level, found) if found else first.get(task.spec.priority_level)
+
+    policy.priority_level = priority_level
+
+
+def refused_heads_are_overtaken() -> None:
+    """A Strict queue goes on with the next Task when a quota refuses the first."""
+    from taskq.domain import lifecycle
+
+    lifecycle._keeps_its_place = lambda *_: False
+
+
+def the_most_urgent_so_many() -> None:
+    """`maxPending` counts in the order of priority, so that who comes late and is urgent is let in."""
+    from taskq.domain import queue_state
+
+    queue_state._age = lambda rank: (rank[0], *rank[3:])
+
+
+def tenants_do_not_take_turns() -> None:
+    """How many of a tenant run makes no difference."""
+    from taskq.domain.ordering import PendingOrder
+
+    honest = PendingOrder._touch
+
+    def touch(self: Any, turn: Any) -> None:
+        turn.running = 0
+        honest(self, turn)
+
+    PendingOrder._touch = touch  # type: ignore[method-assign]
+
+
+def the_parent_goes_first() -> None:
+    """A child queue starts only what its parent leaves, whatever their priorities."""
+    from taskq.domain.queues import Queues
+
+    def next_member(self: Any, root: Any, now: float) -> Any:
+        family = self._family(root) if self._has_room(root, now) else ()
+        return next((one for one in family if one.order.head() and self._is_free(one, now)), None)
+
+    Queues._next_member = next_member  # type: ignore[method-assign]
+
+
+def starts_before_a_restart_are_forgotten() -> None:
+    """Only what this process has started counts for a queue's rate."""
+    from taskq.domain.queues import Queues
+
+    Queues.note_start = lambda *_: None  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -211,5 +270,11 @@ MUTANTS: dict[str, Callable[[], None]] = {
         purges_are_not_heard,
         purges_are_told_of_at_once,
         waiting_gains_nothing,
+        levels_are_read_once,
+        refused_heads_are_overtaken,
+        the_most_urgent_so_many,
+        tenants_do_not_take_turns,
+        the_parent_goes_first,
+        starts_before_a_restart_are_forgotten,
     )
 }

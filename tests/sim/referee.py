@@ -1,11 +1,10 @@
 """The rules that never break (design §3), checked after every change of the simulated cluster.
 
-The referee sees the server's truth and no operator's memory; only for rule 4 it asks an operator what it had seen.
+The referee sees the server's truth and no operator's memory. Rule 4 has a judge of its own: :mod:`sim.linejudge`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import weakref
 from collections import Counter, defaultdict
@@ -26,10 +25,6 @@ JOB_NAME = "batch.kubernetes.io/job-name"
 QUEUE, ATTEMPT = "taskq.dev/queue", "taskq.dev/attempt"
 FAMILY = ("fast", "night")
 """A queue and its child."""
-
-
-JUST_NOW_SECONDS = 2.0
-"""A Task whose refusal has only just passed may stand out of the order while a write about it is tried again."""
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict
@@ -417,90 +412,11 @@ class Judge(Referee):
         if entry["reason"] == "JobDeleted" and "deletionTimestamp" not in job.document["metadata"]:
             raise Broken(f"rule 2: attempt {attempt[1]} of Task {key} is said to be deleted, and its Job is there")
 
-    # --- the order -------------------------------------------------------------------------------------------------
-
-    def launches(self, board: Any, stores: Any, rules_of: Any, launches: list[Any], now: float) -> None:
-        """Rule 4: among what an operator knew to be startable, it starts the first."""
-        started: set[str] = set()
-        for launch in launches:
-            rules = rules_of(launch.queue)
-            if rules.fair_share_label_key or rules.concurrency_label_key:  # its turns are another order
-                continue
-            chosen = stores.tasks.get(launch.task, launch.uid)
-            if rules.priority_aging and self._clock_set_at is not None:  # ages follow the clock that was
-                continue
-            mine = _place(chosen, rules, now)
-            for task in stores.tasks:
-                if task.metadata.uid in started or task.metadata.uid == launch.uid or task.queue != launch.queue:
-                    continue
-                if _place(task, rules, now) < mine and _startable(task, board, rules, now):
-                    raise Broken(
-                        f"rule 4: Task {launch.task} was started before {task.metadata.key} in queue {launch.queue}"
-                    )
-            self.tallies["order looked at"] += 1
-            self.tallies["order looked at, with ages"] += rules.priority_aging is not None
-            started.add(launch.uid)
-
-
-def _startable(task: Any, board: Any, rules: Any, now: float) -> bool:
-    """Whether a Task could have been started, as far as its operator knew; in doubt, not."""
-    entry = board.entries.get(task.metadata.uid)
-    if entry is None or entry.busy or (entry.refusal and entry.refusal.until > now - JUST_NOW_SECONDS):
-        return False
-    status, spec = task.status, task.spec
-    if status.phase in ENDS or task.metadata.deletion_timestamp or spec.cancellation or spec.suspend:
-        return False
-    settled = status.attempts[-1].number if status.attempts else 0
-    if status.attempt > settled or task.metadata.uid in _owners(board) or entry.gone_job:
-        return False
-    digest = hashlib.sha256(f"{task.metadata.uid}/{settled + 1}".encode()).hexdigest()[:12]
-    if any(ghost.name.endswith(digest) for ghost in board._ghosts):  # pods of an earlier Job of this name still run
-        return False
-    if _due(task) > now:
-        return False
-    if spec.deduplication or (spec.depends_on and not settled):
-        return False
-    if spec.template_ref and Key(task.metadata.namespace, spec.template_ref.name) not in board.templates:
-        return False
-    limit = spec.starting_deadline_seconds
-    limit = rules.task_defaults.starting_deadline_seconds if limit is None else limit
-    if limit is not None and not settled and now >= _due(task) + limit:
-        return False
-    return rules.state == "Open"
-
 
 def _group(job: Kept, annotation: str) -> tuple[str, str] | None:
     meta = job.document["metadata"]
     key = (meta.get("annotations") or {}).get(annotation)
     return (meta["labels"][QUEUE], key) if key else None
-
-
-def _owners(board: Any) -> set[str]:
-    """Uids of the Tasks that have a Job, or one that has just gone."""
-    return {job.metadata.controller_uid for job in board._jobs.values()} | {
-        ghost.task_uid for ghost in board._ghosts.values()
-    }
-
-
-def _due(task: Any) -> float:
-    start: datetime | None = task.status.next_attempt_time or task.spec.not_before_time
-    created = task.metadata.creation_timestamp.timestamp()
-    return max(start.timestamp(), created) if start else created
-
-
-def _place(task: Any, rules: Any, now: float) -> tuple[Any, ...]:
-    """The order of design §3 rule 4, written down a second time on purpose."""
-    priority = task.spec.priority if task.spec.priority is not None else (rules.task_defaults.priority or 0)
-    due, gained = _due(task), 0
-    policy, aging = task.spec.retry_policy or rules.task_defaults.retry_policy, rules.priority_aging
-    if task.status.attempts and policy:
-        gained += policy.priority_boost
-    if aging and now > due:
-        gained += min(int((now - due) // aging.period_seconds) * aging.increment, aging.max_increase)
-    priority = priority - gained if rules.priority_order == "LowestFirst" else -(priority + gained)
-    first = (due, priority) if rules.ordering == "TimeThenPriority" else (priority, due)
-    meta = task.metadata
-    return (*first, meta.creation_timestamp.timestamp(), meta.name, meta.uid)
 
 
 def plain(text: str) -> str:

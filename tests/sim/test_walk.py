@@ -43,8 +43,18 @@ SEEN = {
     "ended as Purged",
     "rate looked at",
     "order looked at, with ages",
+    "order looked at, with levels",
+    "order looked at, Strict",
+    "order looked at, with tenants",
+    "order looked at, by who started longer ago",
+    "order looked at, with some beyond maxPending",
+    "a refused head kept its place",
+    "siblings compared",
+    "rate looked at, with a predecessor's starts",
 }
 """What must have been judged, so that the rules were not kept by having nothing to do."""
+OFTEN = 10
+"""How often each of them must have been, in as many walks as the suite makes by itself."""
 
 
 def walk(first: int, last: int, mutant: str = "") -> dict[str, Any]:
@@ -74,8 +84,9 @@ def test_the_rules_hold_on_every_walk() -> None:
     print(f"\n{found['walked']} walks\n{_table(found['faults'])}\n{_table(found['tallies'])}")
     never = sorted((set(RATES) | set(DEEDS) | NOT_DRAWN) - set(found["faults"]))
     assert not never, f"faults that never occurred in {SEEDS} seeds: {never}"
-    unseen = sorted(SEEN - set(found["tallies"]))
-    assert not unseen, f"never judged in {SEEDS} seeds: {unseen}"
+    seldom = {name: found["tallies"].get(name, 0) for name in sorted(SEEN)}
+    seldom = {name: times for name, times in seldom.items() if times < OFTEN}
+    assert not seldom, f"hardly ever judged in {SEEDS} seeds: {seldom}"
 
 
 def test_a_seed_is_the_same_walk_each_time() -> None:

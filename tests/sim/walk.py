@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.faults import Dice
+from sim.linejudge import LineJudge
 from sim.referee import ENDS, Broken, Judge
 from sim.simapi import Caller, SimApi
 from sim.simcluster import Server
@@ -115,10 +116,10 @@ class Replica:
         api = SimApi(walk.server, caller, walk.dice)
         jitter = random.Random(walk.dice.random.getrandbits(32)).random
         operator = Operator(api, settings, self.clock, Metrics(), jitter=jitter)
-        self._watch_plans(operator)
+        self._watch_plans(operator, caller)
         return operator
 
-    def _watch_plans(self, operator: Operator) -> None:
+    def _watch_plans(self, operator: Operator, caller: Caller) -> None:
         plan, loop, clock = operator.board.plan, self.walk.loop, self.clock
         at_once = [0.0, 0]
 
@@ -129,7 +130,7 @@ class Replica:
                 self.walk.broken.append(Broken(f"{self.name} spins: {made.actions[:3]} {made.wake_at} {now}"))
                 raise self.walk.broken[-1]
             launches = [action for action in made.actions if isinstance(action, Launch)]
-            self.walk.judge_order(operator, launches, now)
+            self.walk.judge_order(operator, caller.name, launches, now)
             self.walk.judge_rate(operator, launches, clock_is_right=not clock.skew)
             return made
 
@@ -150,16 +151,17 @@ class Walk:
         self.server = Server(loop, self.dice)
         self.node = Node(self.server, self.dice)
         self.judge = Judge(self.server, self.dice, slack=LOST_EVENT_HEALS, cluster_cap=self.cluster_cap)
+        self.linejudge = LineJudge(self.server, self.judge.tallies)
         self.world = World(self.server, self.node, self.dice)
         self.replicas = [Replica(self, name) for name in ("ada", "bob")[: self.dice.random.choice((1, 2))]]
         self.over = False
         self.broken: list[BaseException] = []
         self.alarm = _Alarm()
 
-    def judge_order(self, operator: Operator, launches: list[Launch], now: float) -> None:
+    def judge_order(self, operator: Operator, name: str, launches: list[Launch], now: float) -> None:
         """Rule 4; what it finds ends the walk, whoever called."""
         try:
-            self.judge.launches(operator.board, operator.stores, operator._rules_of, launches, now)
+            self.linejudge.launches(operator, name, launches, now)
         except Broken as error:
             self.broken.append(error)
             raise
@@ -171,6 +173,11 @@ class Walk:
         except Broken as error:
             self.broken.append(error)
             raise
+
+    def clock_set(self) -> None:
+        """A clock has jumped."""
+        self.judge.clock_set()
+        self.linejudge.clock_set()
 
     async def run(self) -> None:
         """Trouble, then peace."""
@@ -259,7 +266,7 @@ class Walk:
             if process is None or operator is None or process.dead:
                 continue
             if kind.startswith("clock"):
-                self.judge.clock_set()
+                self.clock_set()
                 step = dice.random.choice((5, 60, 3600))
                 replica.clock.skew = {"clock forward": step, "clock back": -step}.get(kind, 0.0)
             elif kind == "crash":
@@ -286,7 +293,7 @@ class Walk:
 
     def _calm_down(self) -> None:
         if any(replica.clock.skew for replica in self.replicas):
-            self.judge.clock_set()
+            self.clock_set()
         for replica in self.replicas:
             replica.clock.skew = 0.0
             if replica.process and replica.process.frozen:

@@ -24,7 +24,14 @@ SHARING: Object = {
     "fairShareLabelKey": "tenant",
 }
 """What the last queue always says: the room is its parent's, one Task of an account runs, and tenants take turns."""
-RATE: Object = {"maxStarts": 3, "periodSeconds": 60}
+LEVELS = {"urgent": 7, "usual": 2, "spare": -1}
+"""Names of priorities, and what they usually stand for."""
+RATES: tuple[Object, ...] = (
+    {"maxStarts": 2, "periodSeconds": 30},
+    {"maxStarts": 3, "periodSeconds": 60},
+    {"maxStarts": 5, "periodSeconds": 120},
+)
+"""The longer ones outlast a failover, so that a successor must count what its predecessor has started."""
 TEMPLATES = ("build", "report")
 
 Found = tuple[Key, Kept]
@@ -50,7 +57,7 @@ class World:
             "pod force-deleted": lambda: self._delete_pod({"gracePeriodSeconds": 0}),
             "Task deleted": self._delete_task,
             "Task made anew": self._renew_task,
-            "priority edited": lambda: self._edit(self._open_task(), priority=self._dice.random.choice((0, 1, 5, 9))),
+            "priority edited": lambda: self._edit(self._open_task(), **self._priority()),
             "Task held": lambda: self._edit(self._open_task(), suspend=True),
             "Task released": lambda: self._edit(self._held_task(), suspend=False),
             "cancelled (IfPending)": lambda: self._cancel("IfPending"),
@@ -68,6 +75,9 @@ class World:
             "cap raised": lambda: self._cap(+1),
             "cap lowered": lambda: self._cap(-1),
             "order changed": self._reorder,
+            "strategy changed": lambda: self._rule(queueingStrategy=self._dice.random.choice(("Strict", "BestEffort"))),
+            "levels changed": self._change_levels,
+            "limit of the order changed": lambda: self._rule(maxPending=self._dice.random.choice((None, 1, 2, 4))),
             "template deleted": self._delete_template,
             "template made anew": self._renew_template,
             "quota set": self._set_quota,
@@ -111,7 +121,8 @@ class World:
             key = Key(NAMESPACE, name)
             if server.get("taskqueues", key) is None:
                 self._make_queue(name)
-            server.patch("taskqueues", key, {"spec": {"state": "Open", "maxConcurrency": 3}})
+            spec = {"state": "Open", "maxConcurrency": 3, "priorityLevels": _levels(LEVELS)}
+            server.patch("taskqueues", key, {"spec": spec})
         for name in TEMPLATES:
             if server.get("tasktemplates", Key(NAMESPACE, name)) is None:
                 self._make_template(name)
@@ -142,7 +153,7 @@ class World:
         if dice.chance(0.8):
             spec["queueName"] = dice.random.choice(QUEUES)
         if dice.chance(0.6):
-            spec["priority"] = dice.random.choice((0, 0, 1, 5))
+            spec |= {field: value for field, value in self._priority().items() if value is not None}
         if dice.chance(0.08):
             spec["suspend"] = True
         if dice.chance(0.15):
@@ -169,6 +180,12 @@ class World:
             self._server.create("tasks", NAMESPACE, document, "user")
         except Refused:
             pass
+
+    def _priority(self) -> Object:
+        """A number or a name, and not the other one."""
+        if self._dice.chance(0.35):
+            return {"priority": None, "priorityLevel": self._dice.random.choice(list(LEVELS))}
+        return {"priority": self._dice.random.choice((0, 1, 5, 9)), "priorityLevel": None}
 
     def _ties(self, number: int) -> Object:
         """Dependencies, on what has a smaller number, so that there are no circles; and a key that others have, too."""
@@ -296,13 +313,26 @@ class World:
         spec: Object = {"maxConcurrency": self._dice.random.randint(1, 4)}
         if name == QUEUES[0]:
             spec["alerts"] = {"stuckSeconds": 8}
-            if self._dice.chance(0.4):
-                spec["rateLimit"] = RATE
-        if name == QUEUES[1] and self._dice.chance(0.4):
-            spec["priorityAging"] = {"periodSeconds": 10, "increment": 2, "maxIncrease": 6}
+            if self._dice.chance(0.5):
+                spec["rateLimit"] = self._dice.random.choice(RATES)
         if name == QUEUES[2]:
             spec |= SHARING
+        spec |= self._ordering()
         self._server.create("taskqueues", NAMESPACE, {"metadata": {"name": name}, "spec": spec}, "user")
+
+    def _ordering(self) -> Object:
+        """Each rule of the order with some chance of its own, so that they meet."""
+        dice = self._dice
+        spec: Object = {"priority": dice.random.randint(0, 1), "priorityLevels": _levels(LEVELS)}
+        if dice.chance(0.3):
+            spec["priorityAging"] = {"periodSeconds": 10, "increment": 2, "maxIncrease": 6}
+        if dice.chance(0.3):
+            spec["queueingStrategy"] = "Strict"
+        if dice.chance(0.3):
+            spec["fairShareLabelKey"] = SHARING["fairShareLabelKey"]
+        if dice.chance(0.3):
+            spec["maxPending"] = dice.random.randint(1, 4)
+        return spec
 
     def _rule(self, **spec: Any) -> bool:
         found = self._one(list(self._server.every("taskqueues")))
@@ -337,6 +367,14 @@ class World:
         time = {"ordering": "TimeThenPriority"}
         priority = {"ordering": "PriorityThenTime"}
         return self._rule(**self._dice.random.choice((lowest, highest, time, priority)))
+
+    def _change_levels(self) -> bool:
+        """A level stands for another number, or is taken away, while Tasks wait that name it."""
+        dice = self._dice
+        levels = {name: dice.random.choice((value, -3, 4, 9)) for name, value in LEVELS.items()}
+        if dice.chance(0.5):
+            del levels[dice.random.choice(list(levels))]
+        return self._rule(priorityLevels=_levels(levels))
 
     def _delete_queue(self) -> bool:
         found = self._one(list(self._server.every("taskqueues")))
@@ -391,6 +429,10 @@ class World:
 def _job_template(image: str) -> Object:
     pod = {"containers": [{"name": "main", "image": image}], "terminationGracePeriodSeconds": 5}
     return {"spec": {"template": {"spec": pod}}}
+
+
+def _levels(values: dict[str, int]) -> list[Object]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def _stamp(moment: float) -> str:
