@@ -90,6 +90,10 @@ class Retention:
         self._archive.add(finished(task, rules), rules)
         self._waker.wake()
 
+    def knows(self, uid: str) -> bool:
+        """Whether it counts this Task among the finished ones."""
+        return uid in self._archive
+
     def counts(self, queue: Key) -> Counter[str]:
         """How many finished Tasks of a queue are kept, by phase."""
         return self._archive.counts(queue)

@@ -77,7 +77,7 @@ class QueueStatuses:
 
     def ended(self, task: Task) -> None:
         """A Task has ended; its status says so."""
-        self._tally.ended(task.queue, task.status.phase)
+        self._tally.ended(task.queue, task.status.phase, task.metadata.uid)
 
     async def _attend(self, queue: Queue) -> None:
         state = self._board.queues.find(queue.metadata.key)
@@ -86,7 +86,8 @@ class QueueStatuses:
             return
         kept = self._retention.counts(queue.metadata.key)
         fault = self._board.queues.fault_of(state)
-        totals = self._tally.totals(queue, kept) if self._retention.scanned else None
+        untold = (uid for uid in state.members if self._retention.knows(uid))
+        totals = self._tally.totals(queue, kept, untold) if self._retention.scanned else None
         why = self._quiet.judge(queue, state, now)
         patch = queue_patch(
             queue,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from taskq.domain.model import Key, Queue
 from taskq.domain.queue_facts import Totals
@@ -20,14 +20,21 @@ class Tally:
         """Nothing has ended yet."""
         self._ended: dict[Key, Counter[str]] = {}
         self._bases: dict[Key, tuple[str, Counter[str]]] = {}
+        self._counted: set[str] = set()
+        """The uids of Tasks that a base counts and whose end is still to be told."""
 
-    def ended(self, queue: Key, phase: str) -> None:
+    def ended(self, queue: Key, phase: str, uid: str) -> None:
         """A Task has ended: its terminal phase stands."""
+        if uid in self._counted:
+            self._counted.remove(uid)
+            return
         self._ended.setdefault(queue, Counter())[phase] += 1
 
-    def totals(self, queue: Queue, kept: Mapping[str, int]) -> Counter[str]:
+    def totals(self, queue: Queue, kept: Mapping[str, int], untold: Iterable[str] = ()) -> Counter[str]:
         """By phase. ``kept`` counts all finished Tasks of the queue that are there.
 
+        ``untold`` are the uids of those among them whose end this process has not been told: when a list showed it
+        before the answer to the write came, or somebody else wrote it.
         At the start, those are counted at least: a crash may have kept others from writing down their last ends.
         """
         meta = queue.metadata
@@ -37,6 +44,7 @@ class Tally:
                 self._ended.pop(meta.key, None)
             base = _of_status(queue.status.totals) | (Counter(kept) - self._ended.get(meta.key, Counter()))
             self._bases[meta.key] = (meta.uid, base)
+            self._counted.update(untold)
         return base + self._ended.get(meta.key, Counter())
 
 
