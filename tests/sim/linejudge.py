@@ -20,6 +20,8 @@ from sim.simcluster import Change, Kept, Object, Referee, Server
 from taskq.domain.entry import Busy
 from taskq.domain.model import Key
 
+FAIR_SHARE, CONCURRENCY = "taskq.dev/fair-share", "taskq.dev/concurrency-key"
+"""Annotations of a Job: a label of its Task, and the value."""
 JUST_NOW_SECONDS = 2.0
 """A Task whose refusal has only just passed may stand out of the order while a write about it is tried again."""
 
@@ -40,8 +42,8 @@ class LineJudge(Referee):
         self._tallies = tallies
         self._documents: dict[tuple[str, str], Object] = {}
         """Of Tasks, queues and templates, by uid and revision."""
-        self._task_of: dict[Key, str] = {}
-        """By Job: the uid of its Task."""
+        self._shares: dict[Key, Waiter] = {}
+        """By Job: whose it is, as far as its queue's rules asked for that when it was started."""
         self._tasks: dict[str, Object] = {}
         """By uid, as each was made: its labels stay."""
         self.clock_was_set = False
@@ -73,7 +75,9 @@ class LineJudge(Referee):
     def _job_made(self, key: Key, job: Kept, call: Call) -> None:
         meta = job.document["metadata"]
         uid = meta["ownerReferences"][0]["uid"]
-        self._task_of[key] = uid
+        noted = meta.get("annotations") or {}
+        pairs = [noted[name].partition("=") for name in (FAIR_SHARE, CONCURRENCY) if name in noted]
+        self._shares[key] = _with_labels({label: value for label, _, value in pairs})
         made = (self._server.loop.time(), call.who.name, uid)
         self._others[Key(key.namespace, meta["labels"][QUEUE])].append(made)
 
@@ -81,7 +85,7 @@ class LineJudge(Referee):
 
     def launches(self, operator: Any, name: str, launches: Sequence[Any], now: float) -> None:
         """Judge the starts of one plan of the operator of a process, in their order."""
-        self._task_of |= {launch.job: launch.uid for launch in launches}
+        self._shares |= {launch.job: self._share(operator, launch) for launch in launches}
         if self.clock_was_set and any(self._ages(operator, launch.queue) for launch in launches):
             return
         for number, launch in enumerate(launches):
@@ -92,6 +96,11 @@ class LineJudge(Referee):
             )
         if not launches and not self.clock_was_set:
             self._look_at_heads(_View(self, operator, name, (), now))
+
+    def _share(self, operator: Any, launch: Any) -> Waiter:
+        rules, labels = self.rules(operator, launch.queue), self._tasks[launch.uid]["metadata"].get("labels") or {}
+        asked = {rules.get("fairShareLabelKey"), rules.get("concurrencyLabelKey")}
+        return _with_labels({label: value for label, value in labels.items() if label in asked})
 
     def _ages(self, operator: Any, queue: Key) -> bool:
         return "priorityAging" in self.rules(operator, queue)
@@ -160,9 +169,9 @@ class LineJudge(Referee):
         """An object at the revision at which it was seen."""
         return self._documents[seen.metadata.uid, seen.metadata.resource_version]
 
-    def task_of(self, job: Key) -> Waiter:
-        """The Task of a Job."""
-        return Waiter(self._tasks[self._task_of[job]], {})
+    def share_of(self, job: Key) -> Waiter:
+        """Whose a Job is."""
+        return self._shares[job]
 
     def last_starts(self, operator: Any, name: str, queue: Key) -> list[tuple[float, str]]:
         """When an operator started which Task of a queue; nothing, where it may not know who started last."""
@@ -177,6 +186,10 @@ class LineJudge(Referee):
     def tenant(self, uid: str, label: str | None) -> str:
         """The value of a label of a Task."""
         return Waiter(self._tasks[uid], {}).value_of(label)
+
+
+def _with_labels(labels: dict[str, str]) -> Waiter:
+    return Waiter({"metadata": {"labels": labels}}, {})
 
 
 class _View:
@@ -207,7 +220,7 @@ class _View:
         label = rules.get("fairShareLabelKey")
         starts = self.judge.last_starts(self.operator, self._name, queue)
         started = {self.judge.tenant(uid, label): time for time, uid in starts} if label else {}
-        return Line(rules, self.now, [self.judge.task_of(job) for job in known], started)
+        return Line(rules, self.now, [self.judge.share_of(job) for job in known], started)
 
     def last_start(self, queue: Key) -> float | None:
         starts = self.judge.last_starts(self.operator, self._name, queue)

@@ -251,6 +251,61 @@ def starts_before_a_restart_are_forgotten() -> None:
     Queues.note_start = lambda *_: None  # type: ignore[method-assign]
 
 
+def what_others_need_is_cleaned_up() -> None:
+    """Nobody is asked whether a Task that is over its time is needed."""
+    from taskq.controller.replica import Operator
+
+    Operator._is_needed = lambda *_: False  # type: ignore[method-assign]
+
+
+def dead_letters_are_not_kept() -> None:
+    """They go when their `ttl` or their queue's `retention` says so."""
+    from taskq.domain import archive
+
+    archive._dead_letter_seconds = lambda *_: 0
+
+
+def the_newest_go_first() -> None:
+    """Above a queue's `retention`, the Task that has just ended goes."""
+    from taskq.domain import archive
+
+    class Backwards(archive.SortedList):  # type: ignore[misc]
+        def pop(self, _index: int = 0) -> Any:
+            return super().pop(-1)
+
+    archive.SortedList = Backwards
+
+
+def totals_are_added_up_again() -> None:
+    """What this process has counted is added to what it has written itself."""
+    from taskq.domain.tally import Tally
+
+    honest = Tally.totals
+
+    def totals(self: Any, queue: Any, *rest: Any) -> Any:
+        self._bases.pop(queue.metadata.key, None)
+        return honest(self, queue, *rest)
+
+    Tally.totals = totals  # type: ignore[method-assign]
+
+
+def no_answer_means_yes() -> None:
+    """A hook's Task is taken to be made when nobody said so."""
+    from taskq.controller.hooks import Hooks
+    from taskq.domain import hooks
+    from taskq.errors import RequestError
+
+    honest = Hooks._create
+
+    async def create(self: Any, parent: Any, hook: Any) -> Any:
+        try:
+            return await honest(self, parent, hook)
+        except RequestError:
+            return hooks.after_try(hook, "", self._clock.now(), final=True)
+
+    Hooks._create = create  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -276,5 +331,10 @@ MUTANTS: dict[str, Callable[[], None]] = {
         tenants_do_not_take_turns,
         the_parent_goes_first,
         starts_before_a_restart_are_forgotten,
+        what_others_need_is_cleaned_up,
+        dead_letters_are_not_kept,
+        the_newest_go_first,
+        totals_are_added_up_again,
+        no_answer_means_yes,
     )
 }

@@ -21,6 +21,8 @@ from taskq.domain.model import Key
 from taskq.resources.task import TaskStatus
 
 ENDS = ("Succeeded", "Failed", "Cancelled", "Expired")
+AFTER_THE_END = {"hooks", "settled", "deadLetter", "retriedBy", "result"}
+"""The fields of a status that may still change."""
 JOB_NAME = "batch.kubernetes.io/job-name"
 QUEUE, ATTEMPT = "taskq.dev/queue", "taskq.dev/attempt"
 FAMILY = ("fast", "night")
@@ -329,7 +331,9 @@ class Judge(Referee):
             TaskStatus.model_validate_json(msgspec.json.encode(status))
         except ValueError as error:
             raise Broken(f"Task {key} has a status that the schema refuses: {error}") from error
-        if (status.get("settled") == "True") != (status["phase"] in ENDS):
+        hooks = status.get("hooks", ())
+        is_done = status["phase"] in ENDS and all(hook["state"] != "Pending" for hook in hooks)
+        if (status.get("settled") == "True") != is_done:
             raise Broken(f"Task {key} is {status['phase']} and settled is {status.get('settled')}")
         if is_true({"status": status}, "Stuck"):
             self.tallies["stuck"] += 1
@@ -339,7 +343,10 @@ class Judge(Referee):
     def _forward(self, key: Key, old: Object, new: Object) -> None:
         """Rule 2: one end, and no way back."""
         if old["phase"] in ENDS:
-            raise Broken(f"rule 2: Task {key} had ended as {old['phase']} and became {new['phase']}")
+            changed = {field for field in (*old, *new) if old.get(field) != new.get(field)}
+            if not changed <= AFTER_THE_END:
+                raise Broken(f"rule 2: Task {key} had ended as {old['phase']} and {sorted(changed)} of it changed")
+            return
         for field in ("attempt", "failedAttempts", "ignoredAttempts"):
             if new.get(field, 0) < old.get(field, 0):
                 raise Broken(f"rule 2: {field} of Task {key} went back from {old[field]} to {new.get(field)}")
@@ -363,7 +370,7 @@ class Judge(Referee):
                 raise Broken(f"rule 2: Task {key} has an outcome of attempt {entry['number']}, which had no Job")
             self._nothing_runs(key, attempt)
             self._truth(key, entry, attempt)
-        if new["phase"] not in ENDS:
+        if new["phase"] not in ENDS or old["phase"] in ENDS:
             return
         self.ended[task.uid] = new["phase"]
         self.tallies[f"ended {new['phase']}"] += 1

@@ -20,6 +20,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+SHOWN = ("jobs", "tasks")
+"""The kinds of which it is kept which operator was shown which object."""
+
+
 class Place(NamedTuple):
     """What a path names."""
 
@@ -56,7 +60,7 @@ class Call:
     """Its process was frozen between the decision to send it and the sending."""
     late: bool = False
     knew: frozenset[str] = frozenset()
-    """The uids of Jobs that its sender had been shown when it was sent."""
+    """The uids of Jobs and Tasks that its sender had been shown when it was sent."""
     document: Any = None
 
     @property
@@ -70,8 +74,8 @@ class Caller:
     """One process as the server sees it."""
 
     process: Process
-    shown_jobs: set[str] = field(default_factory=set)
-    """Uids of the Jobs that it has been shown; not those that went before it knew every kind, and so watched."""
+    shown: set[str] = field(default_factory=set)
+    """Uids of the Jobs and Tasks that it has been shown; not those that went before it knew, and watched, every kind."""
     complete: bool = False
     crash: Callable[[], None] = lambda: None
 
@@ -148,9 +152,9 @@ class SimApi:
             raise asyncio.CancelledError
         if not self._caller.complete and "/leases" in call.path:  # asked for once every kind was listed
             self._caller.complete = True
-            self._caller.shown_jobs &= {kept.uid for _, kept in self._server.every("jobs")}
+            self._caller.shown &= {kept.uid for resource in SHOWN for _, kept in self._server.every(resource)}
         call.thawed = self._caller.process.thaws != thaws
-        call.knew = frozenset(self._caller.shown_jobs)
+        call.knew = frozenset(self._caller.shown)
 
     def _freeze_for(self, seconds: float) -> None:
         """SIGSTOP between the decision and the request, and SIGCONT later: the worst moment for a fence."""
@@ -217,7 +221,7 @@ class SimApi:
             if "continue" in call.query and self._hit("list page expired (410)"):
                 server.expire_pages()
             body, kept = server.list_page(found.resource, found.namespace, call.query)
-            call.document = kept if found.resource == "jobs" else None
+            call.document = kept if found.resource in SHOWN else None
             return Reply(200, body)
         made: Kept
         if "dryRun" in call.query:
@@ -233,12 +237,12 @@ class SimApi:
             made = server.patch(found.resource, key, document, status=found.status, who=call)
         else:
             made = server.delete(found.resource, key, document, call)
-        call.document = [made] if found.resource == "jobs" else None
+        call.document = [made] if found.resource in SHOWN else None
         return Reply(201 if call.method == "POST" else 200, made.raw)
 
     def _show(self, call: Call, reply: Reply) -> None:
         if reply.ok:
-            self._caller.shown_jobs.update(kept.uid for kept in call.document or ())
+            self._caller.shown.update(kept.uid for kept in call.document or ())
 
     # --- watches ---------------------------------------------------------------------------------------------------
 
@@ -274,8 +278,8 @@ class SimApi:
             line = self._line(change, wanted)
             if line is None or self._hit("watch event lost"):
                 continue
-            if found.resource == "jobs":
-                self._caller.shown_jobs.update(kept.uid for kept in (change.old, change.new) if kept)
+            if found.resource in SHOWN:
+                self._caller.shown.update(kept.uid for kept in (change.old, change.new) if kept)
             yield line
             if self._hit("watch event twice"):
                 yield line

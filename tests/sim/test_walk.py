@@ -51,6 +51,9 @@ SEEN = {
     "a refused head kept its place",
     "siblings compared",
     "rate looked at, with a predecessor's starts",
+    "cleaned up by count",
+    "a hook's Task made",
+    "totals looked at",
 }
 """What must have been judged, so that the rules were not kept by having nothing to do."""
 OFTEN = 10

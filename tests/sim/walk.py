@@ -12,7 +12,8 @@ from typing import Any
 
 from sim.faults import Dice
 from sim.linejudge import LineJudge
-from sim.referee import ENDS, Broken, Judge
+from sim.records import RecordJudge
+from sim.referee import Broken, Judge
 from sim.simapi import Caller, SimApi
 from sim.simcluster import Server
 from sim.simloop import Process, SimClock, SimLoop
@@ -152,6 +153,7 @@ class Walk:
         self.node = Node(self.server, self.dice)
         self.judge = Judge(self.server, self.dice, slack=LOST_EVENT_HEALS, cluster_cap=self.cluster_cap)
         self.linejudge = LineJudge(self.server, self.judge.tallies)
+        self.records = RecordJudge(self.server, self.judge.tallies)
         self.world = World(self.server, self.node, self.dice)
         self.replicas = [Replica(self, name) for name in ("ada", "bob")[: self.dice.random.choice((1, 2))]]
         self.over = False
@@ -178,6 +180,7 @@ class Walk:
         """A clock has jumped."""
         self.judge.clock_set()
         self.linejudge.clock_set()
+        self.records.clock_set()
 
     async def run(self) -> None:
         """Trouble, then peace."""
@@ -191,6 +194,7 @@ class Walk:
             self._calm_down()
             await self._peace(lives)
             self._nothing_leaks()
+            self.records.finish()
         finally:
             self.over = True
             for running in (*lives, troubles):
@@ -227,9 +231,9 @@ class Walk:
         self._look(lives)
 
     def unfinished(self) -> list[str]:
-        """The Tasks that have not ended."""
+        """The Tasks that have not ended, or for which something is left to do."""
         tasks = self.server.every("tasks")
-        return [key.name for key, kept in tasks if kept.document["status"]["phase"] not in ENDS]
+        return [key.name for key, kept in tasks if kept.document["status"].get("settled") != "True"]
 
     def _nothing_leaks(self) -> None:
         """When all is over, no leader believes that a slot is taken or a request under way."""

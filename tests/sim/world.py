@@ -139,7 +139,8 @@ class World:
 
     def _make_what_is_waited_for(self) -> None:
         for _, kept in list(self._server.every("tasks")):
-            for one in kept.document["spec"].get("dependsOn", ()):
+            original = kept.document["spec"].get("retryOf")
+            for one in (*kept.document["spec"].get("dependsOn", ()), *([original] if original else ())):
                 if self._server.get("tasks", Key(NAMESPACE, one["name"])) is None:
                     spec = {"jobTemplate": _job_template("ok")}
                     self._server.create("tasks", NAMESPACE, {"metadata": {"name": one["name"]}, "spec": spec}, "user")
@@ -160,12 +161,18 @@ class World:
             spec["notBeforeTime"] = _stamp(self._server.now() + dice.between(-20, 60))
         if dice.chance(0.15):
             spec["startingDeadlineSeconds"] = dice.random.randint(5, 90)
+        if dice.chance(0.15):
+            spec["ttl"] = {"afterSuccessSeconds": 5, "afterFailureSeconds": 20, "resultSeconds": 2}
         if dice.chance(0.1):
-            spec["ttl"] = {"afterSuccessSeconds": 5, "afterFailureSeconds": 20}
+            spec |= self._hooks()
         if dice.chance(0.3):
             spec["timeouts"] = self._timeouts()
-        spec |= self._ties(int(name.rsplit("-", 1)[1]) if name else self._names)
-        if dice.chance(0.15):
+        spec |= self._ties(int(name.split("-")[1]) if name else self._names)
+        original = self._one(self._to_run_again()) if dice.chance(0.1) else None
+        if original:
+            dice.count("Task run again")
+            spec["retryOf"] = {"name": original[0].name}
+        elif dice.chance(0.15):
             spec["templateRef"] = {"name": dice.random.choice(TEMPLATES)}
         else:
             bad = dice.chance(0.03)
@@ -180,6 +187,17 @@ class World:
             self._server.create("tasks", NAMESPACE, document, "user")
         except Refused:
             pass
+
+    def _hooks(self) -> Object:
+        """What is to follow; the templates name nothing that follows in turn."""
+        dice = self._dice
+        wanted = [{"templateRef": {"name": dice.random.choice(TEMPLATES)}} for _ in range(dice.random.randint(1, 2))]
+        return {"onSuccess": {"tasks": wanted}, "onFailure": {"tasks": wanted[:1]}}
+
+    def _to_run_again(self) -> list[Found]:
+        """Tasks that have ended, but for those whose Job is refused whatever happens."""
+        ended = [p for p in self._server.every("tasks") if p[1].document["status"]["phase"] in ENDS]
+        return [p for p in ended if p[1].document["spec"].get("jobTemplate", _job_template("ok")) != _job_template("")]
 
     def _priority(self) -> Object:
         """A number or a name, and not the other one."""
@@ -330,6 +348,9 @@ class World:
             spec["queueingStrategy"] = "Strict"
         if dice.chance(0.3):
             spec["fairShareLabelKey"] = SHARING["fairShareLabelKey"]
+        if dice.chance(0.4):
+            limits = {"maxSucceeded": dice.random.randint(1, 3), "maxFailed": dice.random.randint(1, 3)}
+            spec["retention"] = limits | ({"deadLetterSeconds": 45} if dice.chance(0.7) else {})
         if dice.chance(0.3):
             spec["maxPending"] = dice.random.randint(1, 4)
         return spec
