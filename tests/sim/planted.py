@@ -306,6 +306,20 @@ def no_answer_means_yes() -> None:
     Hooks._create = create  # type: ignore[method-assign]
 
 
+def schedules_begin_anew() -> None:
+    """Up to where a Schedule's ticks are dealt with is looked for in its Tasks, which may be cleaned up, alone."""
+    from taskq.domain.schedules import decide
+
+    decide._written_until = lambda view: int(view.created)
+
+
+def runs_overlap() -> None:
+    """A Schedule with `Forbid` starts a run beside another one."""
+    from taskq.domain.schedules.runs import Runs
+
+    Runs._want = Runs._start  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     mutant.__name__: mutant
     for mutant in (
@@ -336,5 +350,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         the_newest_go_first,
         totals_are_added_up_again,
         no_answer_means_yes,
+        schedules_begin_anew,
+        runs_overlap,
     )
 }

@@ -46,8 +46,8 @@ class RecordJudge(Referee):
         self._clock_was_set = False
         self._ends: dict[str, End] = {}
         self._rules: dict[Key, list[Object]] = defaultdict(list)
-        self._deleted: set[Key] = set()
-        """Queues that were without an object for a while."""
+        self._changed: set[Key] = set()
+        """Queues that were not there for a while, so that a Task may have ended under other rules."""
         self._followers: dict[str, Follower] = {}
         self._created: Counter[str] = Counter()
         self._gone: set[str] = set()
@@ -120,7 +120,8 @@ class RecordJudge(Referee):
             raise Broken(f"rule 2: an operator deleted Task {key}, for which something is left to do")
         for other in self._in_need_of(key, task, who):
             raise Broken(f"Task {key} is cleaned up, and the unfinished Task {other} needs it")
-        if not self._clock_was_set:
+        is_a_schedules = "ownerReferences" in task.document["metadata"]  # it keeps so many by its own limits
+        if not self._clock_was_set and not is_a_schedules:
             self._in_time(key, task, self._ends[task.uid])
 
     def _in_need_of(self, key: Key, task: Kept, call: Call) -> Iterator[Key]:
@@ -160,10 +161,10 @@ class RecordJudge(Referee):
         return is_like and other.time >= end.time
 
     def _kept_in_any_case(self, task: Object, end: End) -> float:
-        """Seconds for which a dead letter, a rate or a window needs it, where its queue's rules were always the same."""
+        """Seconds for which a window, a rate or its mark as a dead letter keep it; the latter under constant rules."""
         spec, status = task["spec"], task["status"]
         seconds = [spec.get("deduplication", {}).get("windowSeconds", 0) if status.get("attempt") else 0]
-        if end.queue not in self._deleted and len(self._rules[end.queue]) == 1:
+        if end.queue not in self._changed and len(self._rules[end.queue]) == 1:
             rules = self._rules[end.queue][0]
             seconds.append(rules.get("rateLimit", {}).get("periodSeconds", 0))
             if status.get("deadLetter") == "True":
@@ -175,8 +176,10 @@ class RecordJudge(Referee):
 
     def _queue_changed(self, key: Key, old: Kept | None, new: Kept | None) -> None:
         if new is None:
-            self._deleted.add(key)
+            self._changed.add(key)
             return
+        if old is None and self._server.loop.time() > 0:
+            self._changed.add(key)
         spec = new.document["spec"]
         lasting = {name: spec[name] for name in ("retention", "rateLimit") if name in spec}
         if lasting not in self._rules[key]:

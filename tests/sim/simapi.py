@@ -75,7 +75,7 @@ class Caller:
 
     process: Process
     shown: set[str] = field(default_factory=set)
-    """Uids of the Jobs and Tasks that it has been shown; not those that went before it knew, and watched, every kind."""
+    """Uids of the Jobs and Tasks that it has been shown; not those that went before it watched every kind."""
     complete: bool = False
     crash: Callable[[], None] = lambda: None
 

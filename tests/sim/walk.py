@@ -18,6 +18,7 @@ from sim.simapi import Caller, SimApi
 from sim.simcluster import Server
 from sim.simloop import Process, SimClock, SimLoop
 from sim.simnode import Node
+from sim.timekeeper import Timekeeper
 from sim.world import World
 from taskq.controller.replica import Operator
 from taskq.domain.actions import Launch
@@ -154,6 +155,7 @@ class Walk:
         self.judge = Judge(self.server, self.dice, slack=LOST_EVENT_HEALS, cluster_cap=self.cluster_cap)
         self.linejudge = LineJudge(self.server, self.judge.tallies)
         self.records = RecordJudge(self.server, self.judge.tallies)
+        self.timekeeper = Timekeeper(self.server, self.judge.tallies)
         self.world = World(self.server, self.node, self.dice)
         self.replicas = [Replica(self, name) for name in ("ada", "bob")[: self.dice.random.choice((1, 2))]]
         self.over = False
@@ -181,6 +183,7 @@ class Walk:
         self.judge.clock_set()
         self.linejudge.clock_set()
         self.records.clock_set()
+        self.timekeeper.clock_set()
 
     async def run(self) -> None:
         """Trouble, then peace."""
@@ -195,6 +198,7 @@ class Walk:
             await self._peace(lives)
             self._nothing_leaks()
             self.records.finish()
+            self.timekeeper.finish()
         finally:
             self.over = True
             for running in (*lives, troubles):

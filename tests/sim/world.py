@@ -96,6 +96,9 @@ class World:
                 self._make_queue(name)
         for name in TEMPLATES:
             self._make_template(name)
+        for policy in ("Allow", "Forbid", "Replace"):
+            if self._dice.chance(0.3):
+                self._make_schedule(policy)
 
     async def live(self, seconds: float) -> None:
         """Create Tasks and do deeds for a while."""
@@ -134,6 +137,8 @@ class World:
                 server.patch("tasks", key, {"spec": {"suspend": False}})
                 if "jobTemplate" in kept.document["spec"]:
                     server.patch("tasks", key, {"spec": {"jobTemplate": _job_template("ok")}})
+            elif _is_refused(kept.document["spec"]):
+                server.delete("tasks", key)  # another one would run its Job again, and be refused for ever
         self._node.heal()
         self._make_what_is_waited_for()
 
@@ -167,7 +172,7 @@ class World:
             spec |= self._hooks()
         if dice.chance(0.3):
             spec["timeouts"] = self._timeouts()
-        spec |= self._ties(int(name.split("-")[1]) if name else self._names)
+        spec |= self._ties(int(name.split("-")[1]) if name.startswith("task-") else self._names)
         original = self._one(self._to_run_again()) if dice.chance(0.1) else None
         if original:
             dice.count("Task run again")
@@ -195,9 +200,7 @@ class World:
         return {"onSuccess": {"tasks": wanted}, "onFailure": {"tasks": wanted[:1]}}
 
     def _to_run_again(self) -> list[Found]:
-        """Tasks that have ended, but for those whose Job is refused whatever happens."""
-        ended = [p for p in self._server.every("tasks") if p[1].document["status"]["phase"] in ENDS]
-        return [p for p in ended if p[1].document["spec"].get("jobTemplate", _job_template("ok")) != _job_template("")]
+        return [p for p in self._server.every("tasks") if p[1].document["status"]["phase"] in ENDS]
 
     def _priority(self) -> Object:
         """A number or a name, and not the other one."""
@@ -413,6 +416,18 @@ class World:
         document = {"metadata": {"name": name}, "spec": {"jobTemplate": _job_template("ok")}}
         self._server.create("tasktemplates", NAMESPACE, document, "user")
 
+    def _make_schedule(self, policy: str) -> None:
+        """It ends by itself before the peace, and makes up for all ticks that it has missed."""
+        spec: Object = {
+            "everySeconds": self._dice.random.choice((15, 25)),
+            "endTime": _stamp(START + 140),
+            "concurrencyPolicy": policy,
+            "missedRunPolicy": "RunAll",
+            "maxCatchUpRuns": 20,
+            "taskTemplate": {"spec": {"queueName": QUEUES[0], "templateRef": {"name": TEMPLATES[0]}}},
+        }
+        self._server.create("schedules", NAMESPACE, {"metadata": {"name": policy.lower()}, "spec": spec}, "user")
+
     def _delete_template(self) -> bool:
         found = self._one(list(self._server.every("tasktemplates")))
         if found:
@@ -450,6 +465,11 @@ class World:
 def _job_template(image: str) -> Object:
     pod = {"containers": [{"name": "main", "image": image}], "terminationGracePeriodSeconds": 5}
     return {"spec": {"template": {"spec": pod}}}
+
+
+def _is_refused(spec: Object) -> bool:
+    job = spec.get("jobTemplate", _job_template("ok"))
+    return bool(job["spec"]["template"]["spec"]["containers"][0]["image"] == "")
 
 
 def _levels(values: dict[str, int]) -> list[Object]:
