@@ -54,7 +54,6 @@ SEEN = {
     "cleaned up by count",
     "a hook's Task made",
     "totals looked at",
-    "a dead letter cleaned up",
     "a tick's Task made alone",
     "a tick accounted for",
 }

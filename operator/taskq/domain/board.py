@@ -89,9 +89,7 @@ class Board:
         if job is None:
             return
         key = job.metadata.key
-        before, after = queue_of(old) if old else None, queue_of(new) if new else None
-        if before != after:
-            self.queues.job_moved(before, after)
+        self.queues.job_moved(queue_of(old) if old else None, queue := queue_of(new) if new else None)
         self._pressing = self._pressing or new is None or new.finished is not None
         if new is None:
             self._jobs.pop(key, None)
@@ -101,11 +99,9 @@ class Board:
         else:
             self._jobs[key] = new
             self._ghosts.pop(key, None)
-            queue = queue_of(new)
             if old is None and queue and key not in self._asked_for:
                 self.queues.note_start(queue, new.metadata.created)
-            if old is None:
-                self.deduplication.started(new.metadata.controller_uid)
+            self.deduplication.started(new.metadata.controller_uid)
         self._recount_slot(key)
         self._dirty[job.metadata.controller_uid] = None
 

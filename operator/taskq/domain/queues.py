@@ -167,6 +167,8 @@ class Queues:
 
     def job_moved(self, before: Key | None, after: Key | None) -> None:
         """A Job is known of one queue, and of another one no longer."""
+        if before == after:
+            return
         if after:
             self.of(after).jobs += 1
         if before:
