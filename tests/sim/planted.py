@@ -249,6 +249,7 @@ def starts_before_a_restart_are_forgotten() -> None:
     from taskq.domain.queues import Queues
 
     Queues.note_start = lambda *_: None  # type: ignore[method-assign]
+    Queues.recall = lambda *_: None  # type: ignore[method-assign]
 
 
 def what_others_need_is_cleaned_up() -> None:
@@ -354,3 +355,11 @@ MUTANTS: dict[str, Callable[[], None]] = {
         runs_overlap,
     )
 }
+
+FIRST_SEEDS = {
+    "purges_are_told_of_at_once": 10,
+    "refused_heads_are_overtaken": 30,
+    "schedules_begin_anew": 8,
+    "tenants_do_not_take_turns": 40,
+}
+"""Where to begin with what comes to light late: the walks before would only take their time."""

@@ -338,9 +338,8 @@ class Board:
             self.dependencies.asked(action, now)
             self.deduplication.asked(action)
             return
-        busy = BUSY_WITH[type(action)]
         uid = getattr(action, "task_uid", "")
-        entry = self._done(uid, busy)
+        entry = self._done(uid, BUSY_WITH[type(action)])
         if isinstance(action, FetchPods) and not failed:
             if entry:
                 entry.pods_fetched_for = action.job_uid
