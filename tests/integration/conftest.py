@@ -5,7 +5,7 @@ Nothing runs in it but the control plane (no node, no scheduler): Jobs get their
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,21 @@ def kubelet(cluster: localcluster.Cluster) -> Iterator[FakeKubelet]:
 
 
 @pytest.fixture(scope="module")
+def operator_settings() -> Mapping[str, object]:
+    """Beside those of every test; a module with settings of its own has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def operator(
-    cluster: localcluster.Cluster, kubelet: FakeKubelet, tmp_path_factory: pytest.TempPathFactory
+    cluster: localcluster.Cluster,
+    kubelet: FakeKubelet,
+    operator_settings: Mapping[str, object],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
     """The operator, serving the whole cluster while the tests of a module run."""
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with OperatorProcess(cluster.kubeconfig, log, **PROMPT) as process:
+    with OperatorProcess(cluster.kubeconfig, log, **PROMPT, **operator_settings) as process:
         process.wait_leading()
         yield process
         assert process.terminate() == 0, process.tail()

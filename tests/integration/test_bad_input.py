@@ -14,11 +14,9 @@ from typing import Any
 import pytest
 from kubernetes import client as kubernetes
 
-import localcluster
 from cluster_tools import audit
 from cluster_tools.desk import Desk, conditions, job_template, retries
 from cluster_tools.kubelet import FakeKubelet
-from cluster_tools.operator_process import PROMPT, OperatorProcess
 from cluster_tools.waiting import until
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -30,15 +28,9 @@ PATIENT: Mapping[str, object] = {"create_timeout_seconds": 30, "lease_duration_s
 
 
 @pytest.fixture(scope="module")
-def operator(
-    cluster: localcluster.Cluster, kubelet: FakeKubelet, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    """The operator of this module's tests."""
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with OperatorProcess(cluster.kubeconfig, log, **PROMPT, **PATIENT) as process:
-        process.wait_leading()
-        yield process
-        assert process.terminate() == 0, process.tail()
+def operator_settings() -> Mapping[str, object]:
+    """Of the operator of this module's tests."""
+    return PATIENT
 
 
 def neighbour_is_well(desk: Desk, name: str = "neighbour") -> None:

@@ -7,36 +7,28 @@ import contextlib
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client as kubernetes
 
-import localcluster
 from cluster_tools import audit
 from cluster_tools.desk import Desk, conditions
-from cluster_tools.kubelet import FakeKubelet
-from cluster_tools.operator_process import PROMPT, OperatorProcess, free_port
+from cluster_tools.operator_process import OperatorProcess, free_port
 from cluster_tools.receiver import Receiver
 
 pytestmark = pytest.mark.usefixtures("operator")
 
-HASTY = {"create_timeout_seconds": 1, "launchers": 1}
+HASTY: Mapping[str, object] = {"create_timeout_seconds": 1, "launchers": 1}
 """The webhook's own timeout is longer, so the API server gives up first; and one launch could hold up all others."""
 
 
 @pytest.fixture(scope="module")
-def operator(
-    cluster: localcluster.Cluster, kubelet: FakeKubelet, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    """The operator of this module's tests."""
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    with OperatorProcess(cluster.kubeconfig, log, **PROMPT, **HASTY) as process:
-        process.wait_leading()
-        yield process
-        assert process.terminate() == 0, process.tail()
+def operator_settings() -> Mapping[str, object]:
+    """Of the operator of this module's tests."""
+    return HASTY
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
