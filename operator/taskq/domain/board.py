@@ -94,14 +94,14 @@ class Board:
         if new is None:
             self._jobs.pop(key, None)
             if self._is_missed(job):
-                ghost = Ghost(queue_of(job), job.metadata.controller_uid, job.metadata.uid, told_gone=True)
-                self._haunt(key, ghost)
+                self._haunt(key, Ghost(queue_of(job), job.metadata.controller_uid, job.metadata.uid, told_gone=True))
         else:
             self._jobs[key] = new
             self._ghosts.pop(key, None)
-            if old is None and queue and key not in self._asked_for:
-                self.queues.note_start(queue, new.metadata.created)
-            self.deduplication.started(new.metadata.controller_uid)
+            if old is None:
+                self.deduplication.started(new.metadata.controller_uid)
+                if queue and key not in self._asked_for:
+                    self.queues.note_start(queue, new.metadata.created)
         self._recount_slot(key)
         self._dirty[job.metadata.controller_uid] = None
 
