@@ -188,6 +188,12 @@ class LineJudge(Referee):
         return Waiter(self._tasks[uid], {}).value_of(label)
 
 
+def _settled_attempt(status: Object) -> int:
+    """The number of the last attempt whose end stands in a status, 0 before the first."""
+    attempts = status.get("attempts")
+    return int(attempts[-1]["number"]) if attempts else 0
+
+
 def _with_labels(labels: dict[str, str]) -> Waiter:
     return Waiter({"metadata": {"labels": labels}}, {})
 
@@ -261,8 +267,8 @@ class _View:
 
     def _has_job(self, entry: Any, waiter: Waiter) -> bool:
         """Whether its next attempt has a Job, or had one that has just gone."""
-        attempts = waiter.task["status"].get("attempts") or [{"number": 0}]
-        digest = hashlib.sha256(f"{waiter.age[-1]}/{attempts[-1]['number'] + 1}".encode()).hexdigest()[:12]
+        attempt = _settled_attempt(waiter.task["status"]) + 1
+        digest = hashlib.sha256(f"{waiter.age[-1]}/{attempt}".encode()).hexdigest()[:12]
         job = Key(waiter.task["metadata"]["namespace"], f"{waiter.name}-{digest}")
         return job in self.board._jobs or job in self.board._ghosts or entry.gone_job == job
 
@@ -274,7 +280,7 @@ class _View:
     def by_itself(self, waiter: Waiter, line: Line) -> Standing:
         """What the objects alone say of a Task's place."""
         spec, status, meta = waiter.task["spec"], waiter.task["status"], waiter.task["metadata"]
-        started = status.get("attempt", 0) > (status.get("attempts") or [{"number": 0}])[-1]["number"]
+        started = status.get("attempt", 0) > _settled_attempt(status)
         gone = status["phase"] in ENDS or "deletionTimestamp" in meta or "cancellation" in spec
         if gone or started or spec.get("suspend") or due_time(waiter) > self.now:
             return Standing.NO

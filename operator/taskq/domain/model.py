@@ -402,8 +402,8 @@ class QueueMetadata(Metadata):
 
         Who repeats a value owns it as well, from later on; and an owner may have written something else since.
         """
-        owners = (entry for entry in self.managed_fields if entry.time and entry.has_annotation(name))
-        return min((seconds(entry.time) for entry in owners if entry.time), default=None)
+        written = (entry.time for entry in self.managed_fields if entry.has_annotation(name))
+        return min((seconds(time) for time in written if time), default=None)
 
 
 class Queue(_Facts):
